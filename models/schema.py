@@ -1,0 +1,69 @@
+"""What a table holds: the kind and the role of every column, the target and its classes, the sensitive attributes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Kind = Literal["numeric", "categorical", "ordinal", "date", "identifier", "image"]
+Role = Literal["feature", "target", "sensitive", "weight", "dropped"]
+RESERVED = ("row_id", "official_split", "synthetic", "weight")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Column(_Frozen):
+    """One column of the typed table.
+
+    `role` says what it is for; a column of role 'sensitive' is a group attribute, and `feature` says whether the same
+    column also carries a feature (a raw categorical attribute does, the binned copy of a numeric one does not).
+    `categories` lists the values of categorical and ordinal columns, in order. `note` says why a column was dropped.
+    """
+
+    name: str
+    kind: Kind
+    role: Role
+    feature: bool = True
+    categories: tuple[str, ...] | None = None
+    note: str = ""
+
+
+class Target(_Frozen):
+    """The target column; `classes` in the order of the class ids 0 … C-1. For a binary target class 1 is the positive."""
+
+    column: str
+    kind: Literal["binary", "multiclass"]
+    classes: tuple[str, ...]
+
+    @property
+    def positive(self) -> str | None:
+        """Name of the positive class of a binary target."""
+        return self.classes[1] if self.kind == "binary" else None
+
+
+class Attribute(_Frozen):
+    """One sensitive attribute; `groups` in the order of the group ids 0 … G-1."""
+
+    name: str
+    groups: tuple[str, ...]
+
+
+class Schema(_Frozen):
+    """The description of a data set that travels with its rows and with every registered model."""
+
+    dataset: str
+    columns: tuple[Column, ...]
+    target: Target
+    sensitive: tuple[Attribute, ...] = ()
+    time: str | None = None
+    identifier: str | None = None
+    weight: str | None = None
+
+    def features(self, sensitive: bool) -> tuple[Column, ...]:
+        """The columns a model may read, without the sensitive attributes unless they are asked for."""
+        return tuple(
+            c for c in self.columns if c.feature and (c.role == "feature" or (c.role == "sensitive" and sensitive))
+        )

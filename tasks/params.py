@@ -1,0 +1,373 @@
+"""params.yaml as typed, frozen objects: parsed once, here, and handed down."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from models.errors import InputError, nearest
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+ColumnKind = Literal["numeric", "categorical", "ordinal", "date", "identifier", "image"]
+METRICS_UP = (
+    "accuracy", "balanced_accuracy", "macro_f1", "g_mean", "mcc", "roc_auc", "average_precision",
+    "worst_class_recall", "worst_group_accuracy", "demographic_parity_ratio", "equalized_odds_ratio",
+)  # fmt: skip
+METRICS_DOWN = (
+    "log_loss", "brier", "ece", "demographic_parity_difference", "equalized_odds_difference",
+    "equal_opportunity_difference", "ece_worst_group",
+)  # fmt: skip
+METRICS = METRICS_UP + METRICS_DOWN
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Data(Section):
+    """Where the rows come from: a name of the catalogue, or a path of the user's own."""
+
+    name: str | None = Field("lending", description="A data set of data/catalog.yaml. Null when `path` is given.")
+    path: str | None = Field(None, description="Your own CSV, Parquet or folder of images per class: path, s3:// or https://.")
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="What `path` must hash to, if you want that checked.")
+    rows: Count | None = Field(None, description="Keep at most this many rows, drawn at random by class.")
+    imbalance_ratio: Annotated[float, Field(ge=1)] | None = Field(None, description="For long-tailed image sets: largest / smallest class.")
+    id: str | None = Field(None, description="Column that identifies a row; must be unique; never a feature.")
+    time: str | None = Field(None, description="Column that orders the rows in time, for split.by: time.")
+    weight: str | None = Field(None, description="Column of non-negative row weights.")
+    columns: dict[str, ColumnKind] = Field(default_factory=dict, description="Column kinds, where they are not guessed right.")
+    drop: tuple[str, ...] = Field((), description="Columns that must not be features.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Data:
+        if self.path is not None and self.name not in (None, "lending"):
+            raise ValueError("give either data.name or data.path, not both; set data.name to null")
+        if self.path is None and self.name is None:
+            raise ValueError("neither data.name nor data.path is given; name a data set or a path")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The name of the data set, for messages and as the default name of the model."""
+        return Path(self.path.rstrip("/")).stem if self.path else str(self.name)
+
+
+class Target(Section):
+    """What is predicted. Null values are taken from the catalogue."""
+
+    column: str | None = Field(None, description="The target column. Null: from the catalogue.")
+    kind: Literal["auto", "binary", "multiclass"] = Field("auto", description="auto: binary for two values, else multiclass.")
+    positive: str | int | float | None = Field(None, description="The positive class of a binary target. Null: catalogue, else the rarer.")
+    bins: tuple[float, ...] | None = Field(None, description="Cut points that turn a numeric target into classes: (-inf, b0], (b0, b1], …")
+
+
+class Sensitive(Section):
+    """One sensitive attribute; a numeric one needs cut points."""
+
+    column: str
+    bins: tuple[float, ...] | None = Field(None, description="Cut points that turn a numeric column into groups.")
+    values: tuple[str, ...] | None = Field(None, description="The values that must be covered. Null: those that occur.")
+
+    @property
+    def name(self) -> str:
+        """Name of the group attribute in every table and report: the column, or column_group for a binned one."""
+        return f"{self.column}_group" if self.bins else self.column
+
+
+class Check(Section):
+    """One data check and how much it weighs."""
+
+    check: Literal[
+        "imbalance_ratio", "rows_per_class", "rows_per_class_and_group", "group_coverage", "missing_rate",
+        "missing_rate_gap", "identifier_leakage", "target_not_missing", "constant_column",
+    ]  # fmt: skip
+    at_most: float | None = None
+    at_least: float | None = None
+    columns: tuple[str, ...] | None = Field(None, description="Columns (or sensitive attributes) it applies to. Null: all that fit.")
+    severity: Literal["error", "warning"] = "warning"
+
+
+class Split(Section):
+    """Four parts: training rows train, validation rows choose, calibration rows adjust, test rows judge once."""
+
+    by: Literal["stratified", "time", "official"] = "stratified"
+    train: Share = 0.6
+    valid: Share = 0.15
+    calib: Share = 0.1
+    test: Share = 0.15
+
+    @model_validator(mode="after")
+    def _sum(self) -> Split:
+        total = self.train + self.valid + self.calib + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train + valid + calib + test is {total:g}; make it 1")
+        return self
+
+
+class Resample(Section):
+    """Settings of the resamplers; which of them run follows from the recipes in search."""
+
+    sampling_strategy: float | str | dict[str, int] = Field("auto", description="As in imbalanced-learn: a name, a ratio, or rows per class.")
+    k_neighbors: Count = 5
+
+
+Learner = Literal["auto", "mlp", "resnet32", "trees"]
+
+
+class Model(Section):
+    """Which learners compete and what they share."""
+
+    learners: tuple[Learner, ...] = Field(("auto",), min_length=1, description="auto: mlp and trees for tables, resnet32 for images.")
+    hidden: tuple[Count, ...] = Field((256, 256), description="Widths of the hidden layers of the mlp.")
+    batch_size: Count = 512
+    epochs: Count = Field(20, description="Passes over the training rows at full budget.")
+    patience: Count = Field(5, description="Stop after this many epochs without a better validation loss.")
+    iterations: Count = Field(200, description="Boosting rounds of the trees at full budget.")
+    refits: Count = Field(3, description="Seeds with which the chosen configuration is refitted; the predictor averages them.")
+    sensitive_features: bool = Field(False, description="Whether the model may read the sensitive attributes.")
+
+
+class Search(Section):
+    """What competes, for how long, and what wins."""
+
+    recipes: tuple[str | dict[str, Any], ...] = Field(..., min_length=1, description="Names (`ldam_drw`) or compositions by slot.")
+    trials: Count = Field(24, description="Configurations tried. 'none' and 'prior_threshold' are always among them.")
+    rounds: Count = Field(2, description="Suggestions come in this many rounds; each learns from the ones before.")
+    halving: Annotated[int, Field(ge=2)] = Field(3, description="Each rung keeps one in this many configurations.")
+    rungs: Count = Field(2, description="Budgets on the way to the full one.")
+    maximize: Literal[METRICS_UP] = "balanced_accuracy"  # type: ignore[valid-type]
+    subject_to: dict[Literal[METRICS_DOWN], Fraction] = Field(default_factory=dict)  # type: ignore[valid-type]
+    minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="Stop after this long; such a search is not reproducible.")
+    retries: Annotated[int, Field(ge=0)] = Field(2, description="How often a trial that failed is tried again.")
+
+
+class Evaluate(Section):
+    """How the test rows are judged."""
+
+    bootstrap: Annotated[int, Field(ge=50)] = 1000
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    evidence_rows: Count = Field(50, description="A group with fewer test rows is insufficient evidence.")
+    evidence_per_class: Count = Field(10, description="… or with fewer test rows of a class that the figure needs.")
+    intersections: bool = True
+    calibration_bins: Annotated[int, Field(ge=2)] = 15
+
+
+class Rule(Section):
+    """One gate. Absolute (at_least / at_most), or against the champion on the same rows (worse_by_at_most)."""
+
+    metric: Literal[METRICS]  # type: ignore[valid-type]
+    at_least: float | None = None
+    at_most: float | None = None
+    worse_by_at_most: Annotated[float, Field(ge=0)] | None = None
+    attribute: str | None = Field(None, description="For group metrics: the sensitive attribute. Null: each of them.")
+    judge_by: Literal["estimate", "interval"] = Field("estimate", description="interval: the whole interval must keep the limit.")
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Rule:
+        given = [k for k in ("at_least", "at_most", "worse_by_at_most") if getattr(self, k) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of at_least, at_most, worse_by_at_most; found {given or 'none'}")
+        return self
+
+
+class Gates(Section):
+    """The policy: a model is registered only if every rule passes."""
+
+    rules: tuple[Rule, ...] = Field((), description="At least one; a policy without rules is refused.")
+    insufficient_evidence: Literal["fail", "warn"] = Field("warn", description="What a rule without enough rows does to the verdict.")
+
+    @model_validator(mode="after")
+    def _some_rules(self) -> Gates:
+        if not self.rules:
+            raise ValueError("a policy with no rules would let every model through; add at least one rule")
+        return self
+
+
+class Registry(Section):
+    """Where versions are kept."""
+
+    url: str = Field("file://registry", description="file://PATH, relative to the working copy or absolute.")
+    name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$", description="Name of the model. Null: the data set's.")
+
+
+class Resources(Section):
+    """What a trial may use."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    concurrent_trials: Count | None = Field(None, description="Trials at once. Null: as many as the cores allow.")
+    cpus_per_trial: Annotated[float, Field(gt=0)] = 1.0
+    gpus_per_trial: Annotated[float, Field(ge=0)] = 0.5
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: Data = Field(default_factory=Data)
+    target: Target = Field(default_factory=Target)
+    sensitive: Literal["auto"] | tuple[str | Sensitive, ...] = Field("auto", description="Sensitive attributes; auto: the catalogue's.")
+    checks: tuple[Check, ...] = ()
+    split: Split = Field(default_factory=Split)
+    resample: Resample = Field(default_factory=Resample)
+    model: Model = Field(default_factory=Model)
+    search: Search
+    evaluate: Evaluate = Field(default_factory=Evaluate)
+    gates: Gates
+    registry: Registry = Field(default_factory=Registry)
+    resources: Resources = Field(default_factory=Resources)
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Params:
+        if self.search.trials < 2:
+            raise ValueError("search.trials must be at least 2: 'none' and 'prior_threshold' always compete")
+        return self
+
+    @property
+    def model_name(self) -> str:
+        """Name under which versions are registered."""
+        return self.registry.name or self.data.label
+
+    def only(self, sections: Iterable[str]) -> Params:
+        """A view that has these sections alone; reading another is a defect of the stage and raises."""
+        view = Params.model_construct(_fields_set=set(sections), **{s: getattr(self, s) for s in sections})
+        for missing in set(Params.model_fields) - set(sections):
+            view.__dict__.pop(missing, None)
+        return view
+
+
+SECTIONS = tuple(Params.model_fields)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping; the only place where YAML is read. Duplicate keys and broken syntax are named by line."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        value = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist. Run in the working copy, or name the file with --params.") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
+    except YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} must hold a mapping of sections; found {type(value).__name__}.")
+    return value
+
+
+def load_params(path: Path) -> Params:
+    """Parse and check params.yaml. Every problem is listed at once: where, what was wrong, what to do."""
+    return parse_params(read_yaml(path), str(path))
+
+
+def parse_params(raw: Mapping[str, Any], where: str = "params.yaml") -> Params:
+    """The typed object for a mapping. Recipes are checked against the strategies there are."""
+    try:
+        params = Params.model_validate(raw)
+    except ValidationError as error:
+        lines = [_describe(item, where) for item in error.errors() if not _shadowed(item, error.errors())]
+        raise InputError("\n".join(dict.fromkeys(lines))) from None
+    return params
+
+
+def _shadowed(item: Any, items: list[Any]) -> bool:
+    """A union reports one error per branch; those of a branch that cannot be meant are noise."""
+    loc = item["loc"]
+    value = item["input"]
+    if len(loc) >= 2 and loc[-1] == "str" and isinstance(value, Mapping):
+        return True
+    return item["type"] == "model_type" and any(o is not item and o["loc"][: len(loc) - 1] == loc[:-1] for o in items)
+
+
+def _describe(item: Any, where: str) -> str:
+    model: Any = Params
+    path = ""
+    for part in item["loc"]:
+        if isinstance(part, int):
+            path += f"[{part}]"
+            continue
+        if isinstance(part, str) and (part in {"str", "function-after", "tuple", "Sensitive", "[key]"} or part.startswith(("literal", "tuple[", "dict["))):
+            continue
+        path += f".{part}" if path else str(part)
+        field = getattr(model, "model_fields", {}).get(part)
+        inner = _inner_model(field.annotation) if field else None
+        model = inner if inner is not None else model
+    kind, given = item["type"], item["input"]
+    if kind == "extra_forbidden":
+        known = list(getattr(model, "model_fields", {}))
+        return f"{where}: {path}: no such key. {nearest(str(item['loc'][-1]), known)}"
+    if kind == "literal_error":
+        expected = item["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+        return f"{where}: {path}: {given!r} is not valid. {nearest(str(given), expected)}"
+    if kind == "missing":
+        return f"{where}: {path}: missing. Add it."
+    message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{where}: {path or 'top level'}: {message}" + ("." if not isinstance(given, (str, int, float, bool)) else f"; found {given!r}.")
+
+
+def _inner_model(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, tuple, Annotated):
+        for argument in typing.get_args(annotation):
+            found = _inner_model(argument)
+            if found is not None:
+                return found
+    return None
+
+
+def with_overrides(raw: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """`raw` with `a.b.c=value` settings applied; values are YAML, so `[a, b]`, `null` and `0.5` mean what they look like."""
+    from ruamel.yaml import YAML
+
+    result = _copy(raw)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set {setting}: write it as section.key=value.")
+        value = YAML(typ="safe", pure=True).load(text) if text.strip() else None
+        parts = key.split(".")
+        if parts[0] not in SECTIONS:
+            raise InputError(f"--set {setting}: no section '{parts[0]}'. {nearest(parts[0], SECTIONS)}")
+        node: Any = result
+        for part in parts[:-1]:
+            if isinstance(node, list):
+                node = node[_index(part, node, setting)]
+                continue
+            if not isinstance(node.get(part), (dict, list)):
+                node[part] = {}
+            node = node[part]
+        if isinstance(node, list):
+            node[_index(parts[-1], node, setting)] = value
+        else:
+            node[parts[-1]] = value
+    return result
+
+
+def _index(part: str, node: list[Any], setting: str) -> int:
+    if not part.isdigit() or int(part) >= len(node):
+        raise InputError(f"--set {setting}: '{part}' is not an index of a list of {len(node)}.")
+    return int(part)
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _copy(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_copy(v) for v in value]
+    return value
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of params.yaml, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Params.model_json_schema()}
