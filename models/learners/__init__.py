@@ -1,0 +1,35 @@
+"""Learners by name."""
+
+import functools
+import importlib
+from typing import cast
+
+from models.errors import InputError, nearest
+from models.learners.learner import Learner, Model
+
+_LEARNERS = {"mlp": "models.learners.torch:MLP", "resnet32": "models.learners.torch:ResNet32", "trees": "models.learners.trees:Trees"}
+_MODELS = {"net": "models.learners.torch:NetModel", "trees": "models.learners.trees:TreesModel"}
+
+
+def _resolve(table: dict[str, str], name: str) -> type:
+    if name not in table:
+        raise InputError(f"no learner '{name}'. {nearest(name, table)}")
+    module, _, attribute = table[name].partition(":")
+    return cast("type", getattr(importlib.import_module(module), attribute))
+
+
+@functools.cache
+def learner(name: str) -> Learner:
+    """The learner of this name."""
+    return cast("Learner", _resolve(_LEARNERS, name)())
+
+
+def model_class(kind: str) -> type[Model]:
+    """The class that rebuilds a saved model of this kind."""
+    return cast("type[Model]", _resolve(_MODELS, kind))
+
+
+def resolve_learners(names: tuple[str, ...], image: bool) -> tuple[str, ...]:
+    """`auto` spelled out: mlp and trees for tables, resnet32 for images; the others as they are, without repeats."""
+    auto = ("resnet32",) if image else ("mlp", "trees")
+    return tuple(dict.fromkeys(n for name in names for n in (auto if name == "auto" else (name,))))

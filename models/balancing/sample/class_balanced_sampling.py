@@ -1,0 +1,43 @@
+"""Sampling by class frequency to a power: class-balanced and square-root sampling."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from models.balancing.component import Sampler, Source
+from models.data import Statistics
+
+SOURCE = Source(
+    "Exploring the Limits of Weakly Supervised Pretraining",
+    "D. Mahajan, R. Girshick, V. Ramanathan, K. He, M. Paluri, Y. Li, A. Bharambe, L. van der Maaten",
+    2018,
+    "arXiv:1805.00932",
+)
+
+
+def power_sampling(labels: Tensor, class_counts: Tensor, power: float) -> Tensor:
+    """Probability of each row [n] so that class c is drawn in proportion to n_c^power, its rows alike.
+
+    power 1 draws rows alike (instance-balanced), 1/2 square-root, 0 class-balanced.
+    """
+    raw = (class_counts.clamp(min=1) ** (power - 1))[labels]
+    return raw / raw.sum()
+
+
+@dataclass(frozen=True)
+class ClassBalancedSampling(Sampler):
+    """Every class is drawn equally often."""
+
+    name: ClassVar[str] = "class_balanced_sampling"
+    formula: ClassVar[str] = "p(row) = 1 / (C n_y)"
+    source: ClassVar[Source] = Source(
+        "Decoupling Representation and Classifier for Long-Tailed Recognition",
+        "B. Kang, S. Xie, M. Rohrbach, Z. Yan, A. Gordo, J. Feng, Y. Kalantidis",
+        2019,
+        "arXiv:1910.09217",
+    )
+
+    def probabilities(self, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float) -> Tensor:
+        """Probability of each row [n]."""
+        return power_sampling(labels, statistics.class_counts, 0.0)

@@ -1,0 +1,23 @@
+"""Square-root sampling: a class is drawn in proportion to the square root of its rows."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from models.balancing.component import Sampler, Source
+from models.balancing.sample.class_balanced_sampling import SOURCE, power_sampling
+from models.data import Statistics
+
+
+@dataclass(frozen=True)
+class SquareRootSampling(Sampler):
+    """Half way, in the exponent, between drawing rows alike and drawing classes alike."""
+
+    name: ClassVar[str] = "square_root_sampling"
+    formula: ClassVar[str] = "p(row) = n_y^(-1/2) / sum_c n_c^(1/2)"
+    source: ClassVar[Source] = SOURCE
+
+    def probabilities(self, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float) -> Tensor:
+        """Probability of each row [n]."""
+        return power_sampling(labels, statistics.class_counts, 0.5)

@@ -1,0 +1,23 @@
+"""Deferred re-sampling: draw rows alike first, classes alike at the end."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from models.balancing.component import Phase, Schedule, Source, hyper
+from models.balancing.loss.ldam import SOURCE
+from models.balancing.sample.class_balanced_sampling import ClassBalancedSampling
+
+
+@dataclass(frozen=True)
+class DRS(Schedule):
+    """Rows alike until `start`, then class-balanced sampling."""
+
+    start: float = hyper(0.8, minimum=0.05, maximum=0.95)
+
+    name: ClassVar[str] = "drs"
+    formula: ClassVar[str] = "p(row) = 1/n before start, then 1 / (C n_y)"
+    source: ClassVar[Source] = SOURCE
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Two phases; the second draws classes alike."""
+        return (Phase(self.start), Phase(1 - self.start, switch={"sample": ClassBalancedSampling()}))

@@ -1,0 +1,24 @@
+"""Deferred re-weighting: learn features first, weigh the classes at the end."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from models.balancing.component import Phase, Schedule, Source, hyper
+from models.balancing.loss.ldam import SOURCE
+from models.balancing.weigh.effective_number import EffectiveNumber
+
+
+@dataclass(frozen=True)
+class DRW(Schedule):
+    """Unweighted until `start`, then effective-number weights."""
+
+    start: float = hyper(0.8, minimum=0.05, maximum=0.95)
+    beta: float = hyper(0.9999, minimum=0.0, maximum=0.9999999)
+
+    name: ClassVar[str] = "drw"
+    formula: ClassVar[str] = "w = 1 before start, then (1-beta)/(1-beta^n_y)"
+    source: ClassVar[Source] = SOURCE
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Two phases; the second weighs."""
+        return (Phase(self.start), Phase(1 - self.start, switch={"weigh": EffectiveNumber(beta=self.beta)}))

@@ -1,0 +1,116 @@
+"""What a learner is: it trains a recipe for several members and gives models that all kinds of predictor can hold."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+from torch import Tensor
+
+from models.balancing.component import Range
+from models.data import Split
+from models.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Member:
+    """One configuration: hyperparameters by key (`loss.gamma`, `learning_rate`) and the seed of all its randomness."""
+
+    values: Mapping[str, Any]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all members of a run share. `budget` counts epochs of a net, boosting rounds of trees."""
+
+    budget: int
+    batch_size: int = 512
+    patience: int = 5
+    hidden: tuple[int, ...] = (256, 256)
+    device: str = "cpu"
+
+
+class Checkpoint(NamedTuple):
+    """A run's whole state between two epochs: tensors by name, and numbers as JSON."""
+
+    tensors: dict[str, Tensor]
+    numbers: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Input:
+    """What the rows look like to a model: numeric columns, cardinality of each categorical one; or an image's shape."""
+
+    numeric: int
+    cardinalities: tuple[int, ...] = ()
+    image: tuple[int, int, int] | None = None
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+
+
+class Model(ABC):
+    """A trained model, independent of how it was trained."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def logits(self, split: Split) -> Tensor:
+        """Rows of a split -> logits [n, C] float32, on the split's device; softmax gives the model's probabilities."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything learned, by name."""
+
+    @abstractmethod
+    def architecture(self) -> dict[str, Any]:
+        """Everything else that is needed to rebuild it, as JSON."""
+
+    @classmethod
+    @abstractmethod
+    def rebuild(cls, architecture: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Model:
+        """The inverse of `tensors` and `architecture`."""
+
+
+@dataclass
+class Outcome:
+    """What became of one member: its best model, or why it failed. `history` is the validation loss by epoch."""
+
+    model: Model | None
+    error: str | None = None
+    budget_used: int = 0
+    history: list[float] = field(default_factory=list)
+
+
+OnEpoch = Callable[[int, Callable[[], Checkpoint]], None]
+"""Called after each epoch (or every few boosting rounds) with the budget used, and a function that makes a checkpoint."""
+
+
+class Learner(ABC):
+    """Trains recipes."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def refuses(self, recipe: Recipe, image: bool) -> str | None:
+        """Why this learner cannot train the recipe on such data, as a clause; None if it can."""
+
+    @abstractmethod
+    def space(self) -> dict[str, Range]:
+        """The learner's own hyperparameters; their keys have no dot."""
+
+    @abstractmethod
+    def fit(
+        self,
+        recipe: Recipe,
+        members: list[Member],
+        train: Split,
+        valid: Split,
+        inputs: Input,
+        plan: Plan,
+        resume: Checkpoint | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> list[Outcome]:
+        """Train every member for the whole budget on `train`, stopping by `valid`; an outcome per member, in order."""

@@ -1,0 +1,45 @@
+"""A multilayer perceptron with categorical embeddings, for tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models.balancing.component import Head
+from models.nets.net import Net
+
+
+class Embedding(nn.Module):
+    """Numeric columns as they are, categorical ones as rows of one table of embeddings with an offset per column."""
+
+    def __init__(self, cardinalities: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(max(1, sum(cardinalities)), width)
+        starts = torch.tensor([0, *cardinalities]).cumsum(0)[: len(cardinalities)]
+        self.register_buffer("starts", starts.long())
+        self.starts: Tensor
+
+    def forward(self, inputs: Tensor, categories: Tensor) -> Tensor:
+        """Numeric [B, F] and category ids [B, K] -> [B, F + K * width]."""
+        if categories.shape[-1] == 0:
+            return inputs
+        embedded = self.table(categories + self.starts)
+        return torch.cat([inputs, embedded.flatten(-2)], -1)
+
+
+class Layers(nn.Sequential):
+    """Linear layers with ReLU between and after."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        pairs = [(nn.Linear(a, b), nn.ReLU()) for a, b in zip(widths[:-1], widths[1:], strict=True)]
+        super().__init__(*[module for pair in pairs for module in pair])
+
+
+def mlp(
+    numeric: int, cardinalities: Sequence[int], hidden: Sequence[int], classes: int, head: Head | None, width: int = 8
+) -> Net:
+    """An MLP over `numeric` columns and categorical columns with these cardinalities (id 0 is missing or unknown)."""
+    inputs = numeric + width * len(cardinalities)
+    return Net(Embedding(cardinalities, width), Layers([inputs, *hidden]), hidden[-1], classes, head)

@@ -1,0 +1,70 @@
+"""ResNet-32 of the CIFAR kind: three stages of five basic blocks with 16, 32 and 64 channels.
+
+Source: K. He, X. Zhang, S. Ren, J. Sun, Deep Residual Learning for Image Recognition, arXiv:1512.03385, section 4.2.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.balancing.component import Head
+from models.nets.net import Net
+
+
+class Normalize(nn.Module):
+    """Bytes to floats, standardized per channel with the mean and deviation of the training images."""
+
+    def __init__(self, mean: list[float], deviation: list[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("deviation", torch.tensor(deviation)[:, None, None])
+        self.mean: Tensor
+        self.deviation: Tensor
+
+    def forward(self, inputs: Tensor, categories: Tensor) -> Tensor:
+        """Images [B, channels, height, width] uint8 -> float, standardized."""
+        return (inputs.float() / 255 - self.mean) / self.deviation
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions and a shortcut without parameters (option A: subsampled, padded with zero channels)."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.stride = stride
+        self.padding = (channels - channels_in) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels_in, H, W] -> [B, channels, H / stride, W / stride]."""
+        y = functional.relu(self.norm1(self.conv1(x)))
+        y = self.norm2(self.conv2(y))
+        if self.padding:
+            x = functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.padding, self.padding))
+        return functional.relu(x + y)
+
+
+class Body(nn.Sequential):
+    """Stem, three stages, global average pooling: [B, channels, H, W] -> [B, 64]."""
+
+    def __init__(self, channels: int) -> None:
+        layers: list[nn.Module] = [nn.Conv2d(channels, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+        width = 16
+        for stage, out in enumerate((16, 32, 64)):
+            for block in range(5):
+                layers.append(Block(width, out, 2 if stage and not block else 1))
+                width = out
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+
+
+def resnet32(channels: int, mean: list[float], deviation: list[float], classes: int, head: Head | None) -> Net:
+    """ResNet-32 for images with `channels` channels, standardized with these training statistics."""
+    return Net(Normalize(mean, deviation), Body(channels), 64, classes, head)

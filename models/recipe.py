@@ -1,0 +1,203 @@
+"""A recipe: which method acts in which slot; parsed from its name or composition, validated, and searched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from models.balancing.component import (
+    SLOTS,
+    Adjuster,
+    Component,
+    GradientTransform,
+    Head,
+    Loss,
+    Mixer,
+    Range,
+    Regularizer,
+    Resampler,
+    Sampler,
+    Schedule,
+    Slot,
+    Task,
+    Weigher,
+)
+from models.balancing.discovery import catalogue, component
+from models.errors import InputError, nearest
+
+SEVERAL: tuple[Slot, ...] = ("regularize", "adjust")
+"""Slots that take several methods, applied in the order given."""
+
+BASELINES = ("none", "prior_threshold")
+"""Recipes that compete in every search: doing nothing, and moving only the threshold."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One method per slot (several in `regularize` and `adjust`); empty slots do nothing, the loss is cross-entropy."""
+
+    name: str
+    loss: Loss
+    resample: Resampler | None = None
+    sample: Sampler | None = None
+    mix: Mixer | None = None
+    head: Head | None = None
+    weigh: Weigher | None = None
+    regularize: tuple[Regularizer, ...] = ()
+    optimize: GradientTransform | None = None
+    schedule: Schedule | None = None
+    adjust: tuple[Adjuster, ...] = ()
+    fixed: frozenset[str] = frozenset()
+
+    def components(self) -> dict[str, Component]:
+        """Every method by its key: the slot, or slot.name where a slot takes several."""
+        found: dict[str, Component] = {}
+        for slot in SLOTS:
+            value = getattr(self, slot)
+            if isinstance(value, tuple):
+                found.update({f"{slot}.{c.name}": c for c in value})
+            elif value is not None:
+                found[slot] = value
+        return found
+
+    def space(self) -> dict[str, Range]:
+        """The hyperparameters that the search varies, as key.hyperparameter -> range; those the user fixed are left out."""
+        return {
+            f"{key}.{name}": allowed
+            for key, part in self.components().items()
+            for name, allowed in part.hyperparameters().items()
+            if allowed.searched and f"{key}.{name}" not in self.fixed
+        }
+
+    def with_values(self, values: Mapping[str, Any]) -> Recipe:
+        """The recipe with some hyperparameters set, by the keys of `space`; other keys belong to the learner."""
+        result = self
+        for key, part in self.components().items():
+            mine = {k.removeprefix(f"{key}."): v for k, v in values.items() if k.rpartition(".")[0] == key}
+            if not mine:
+                continue
+            changed = part.with_values(mine)
+            slot = part.slot
+            if slot in SEVERAL:
+                every = tuple(changed if c.name == part.name else c for c in getattr(result, slot))
+                result = replace(result, **{slot: every})
+            else:
+                result = replace(result, **{slot: changed})
+        return result
+
+    def in_training(self) -> tuple[Component, ...]:
+        """The methods that act while a model trains, by gradient: all but those of the table and of the trained model."""
+        plain = type(self.loss).name == "none"
+        return tuple(c for c in self.components().values() if c.slot not in ("resample", "adjust") and not (plain and c is self.loss))
+
+    @property
+    def batched(self) -> bool:
+        """Whether a population of this recipe can train as one program."""
+        return all(c.batched for c in self.components().values())
+
+    def check(self, task: Task, groups: bool, image: bool, where: str) -> None:
+        """Raise InputError unless every method serves this kind of target and finds what it needs."""
+        for part in self.components().values():
+            if task not in part.tasks:
+                raise InputError(
+                    f"{where}: '{part.name}' serves {', '.join(sorted(part.tasks))} targets, but the target is {task}. "
+                    "Choose another method, or set target.kind."
+                )
+            if "groups" in part.needs and not groups:
+                raise InputError(f"{where}: '{part.name}' needs groups. Name a sensitive attribute in `sensitive`, or leave it out.")
+            if "table" in part.needs and image:
+                raise InputError(f"{where}: '{part.name}' works on tables, but the data are images. Choose random_over or random_under.")
+
+
+def parse(spec: str | Mapping[str, Any], where: str = "recipe") -> Recipe:
+    """A recipe from a name (`ldam_drw`: method names joined by _) or a composition (`{loss: ldam, schedule: drw}`).
+
+    A composition's value is a name, or `{name: {hyperparameter: value}}` to fix values, or a list of those in slots
+    that take several. Raises InputError with the nearest name.
+    """
+    try:
+        if isinstance(spec, str):
+            chosen = [(component(name), cast("dict[str, Any]", {})) for name in _names(spec)]
+            return _assemble(spec, chosen)
+        if isinstance(spec, Mapping):
+            return _composition(spec)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    raise InputError(f"{where}: {spec!r} is neither a name nor a composition by slot.")
+
+
+def _names(text: str) -> list[str]:
+    """Split a name into method names, the longest that fit first."""
+    known = catalogue()
+
+    def split(words: list[str]) -> list[str] | None:
+        if not words:
+            return []
+        for end in range(len(words), 0, -1):
+            head = "_".join(words[:end])
+            if head in known and (rest := split(words[end:])) is not None:
+                return [head, *rest]
+        return None
+
+    found = split(text.split("_"))
+    if not found:
+        raise InputError(f"no strategy '{text}'. {nearest(text, known)}")
+    return found
+
+
+def _composition(spec: Mapping[str, Any]) -> Recipe:
+    chosen: list[tuple[type[Component], dict[str, Any]]] = []
+    for slot, value in spec.items():
+        if slot == "name":
+            continue
+        if slot not in SLOTS:
+            raise InputError(f"no slot '{slot}'. {nearest(str(slot), SLOTS)}")
+        items = value if isinstance(value, (list, tuple)) else [value]
+        if len(items) > 1 and slot not in SEVERAL:
+            raise InputError(f"slot '{slot}' takes one method; found {len(items)}.")
+        for item in items:
+            if isinstance(item, str):
+                chosen.append((component(item, slot), {}))
+            elif isinstance(item, Mapping) and len(item) == 1:
+                ((name, values),) = item.items()
+                chosen.append((component(str(name), slot), dict(values or {})))
+            else:
+                raise InputError(f"slot '{slot}': {item!r} is neither a name nor {{name: {{hyperparameter: value}}}}.")
+    if not chosen:
+        raise InputError("an empty composition. Name a method in a slot, or use 'none'.")
+    return _assemble(str(spec.get("name") or "_".join(kind.name for kind, _ in chosen)), chosen)
+
+
+def _assemble(name: str, chosen: list[tuple[type[Component], dict[str, Any]]]) -> Recipe:
+    slots: dict[str, Any] = {}
+    fixed: set[str] = set()
+    for kind, values in chosen:
+        part = kind.build(values)
+        if kind.slot in SEVERAL:
+            slots[kind.slot] = (*slots.get(kind.slot, ()), part)
+            key = f"{kind.slot}.{kind.name}"
+        else:
+            if kind.slot in slots:
+                raise InputError(f"'{slots[kind.slot].name}' and '{kind.name}' both act in slot '{kind.slot}', which takes one.")
+            slots[kind.slot] = part
+            key = kind.slot
+        fixed.update(f"{key}.{v}" for v in values)
+    for kind, _ in chosen:
+        for slot, partner in kind.implies.items():
+            slots.setdefault(slot, component(partner, slot).build({}))
+    slots.setdefault("loss", component("none", "loss").build({}))
+    recipe = Recipe(name=name, fixed=frozenset(fixed), **slots)
+    _check_phases(recipe)
+    return recipe
+
+
+def _check_phases(recipe: Recipe) -> None:
+    """A phase must not silently overrule a method that the recipe names for the same slot."""
+    if recipe.schedule is None:
+        return
+    for phase in recipe.schedule.phases():
+        for slot in phase.switch:
+            taken = getattr(recipe, slot)
+            if taken is not None and slot != "loss":
+                raise InputError(f"schedule '{recipe.schedule.name}' switches slot '{slot}', which '{taken.name}' holds. Leave one out.")
