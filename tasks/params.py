@@ -11,20 +11,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.errors import InputError, nearest
+from models.metrics.names import METRICS, METRICS_DOWN, METRICS_UP
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 ColumnKind = Literal["numeric", "categorical", "ordinal", "date", "identifier", "image"]
-METRICS_UP = (
-    "accuracy", "balanced_accuracy", "macro_f1", "g_mean", "mcc", "roc_auc", "average_precision",
-    "worst_class_recall", "worst_group_accuracy", "demographic_parity_ratio", "equalized_odds_ratio",
-)  # fmt: skip
-METRICS_DOWN = (
-    "log_loss", "brier", "ece", "demographic_parity_difference", "equalized_odds_difference",
-    "equal_opportunity_difference", "ece_worst_group",
-)  # fmt: skip
-METRICS = METRICS_UP + METRICS_DOWN
 
 
 class Section(BaseModel):
