@@ -1,0 +1,59 @@
+"""Temperature scaling: one number that makes confidence match accuracy, without changing a decision."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from models.balancing.component import Adjuster, Scores, Source, State
+from models.data import Statistics
+
+RIDGE = 1e-3
+"""Strength of the pull of a fitted bias towards zero, in rows; it matters only for a class with hardly a row."""
+
+
+def fit_scale_and_bias(log_probabilities: Tensor, labels: Tensor, weights: Tensor, bias: bool) -> tuple[Tensor, Tensor]:
+    """The scale s > 0 and bias b [C] that minimize the mean of -log softmax(s z + b)_y, in float64, by L-BFGS.
+
+    `log_probabilities` [n, C], `labels` [n], `weights` [n]. Without `bias`, b is 0. The problem is convex in (s, b);
+    s is kept positive by its logarithm.
+    """
+    z = log_probabilities.double()
+    w = weights.double() / weights.double().sum()
+    log_scale = torch.zeros((), dtype=torch.float64, device=z.device, requires_grad=True)
+    shift = torch.zeros(z.shape[1], dtype=torch.float64, device=z.device, requires_grad=bias)
+    wanted = [log_scale, shift] if bias else [log_scale]
+    optimizer = torch.optim.LBFGS(wanted, max_iter=200, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
+
+    def objective() -> Tensor:
+        optimizer.zero_grad()
+        scored = torch.log_softmax(log_scale.exp() * z + shift, -1)
+        value = -(w * scored.gather(1, labels[:, None]).squeeze(1)).sum() + RIDGE / len(z) * shift.square().sum()
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        optimizer.step(objective)
+    scale = log_scale.detach().clamp(-5, 5).exp()
+    return scale, (shift - shift.mean()).detach()
+
+
+@dataclass(frozen=True)
+class Temperature(Adjuster):
+    """Divide the logits by a temperature fitted on calibration rows."""
+
+    name: ClassVar[str] = "temperature"
+    formula: ClassVar[str] = "p = softmax(z / T), T minimizing the log loss"
+    source: ClassVar[Source] = Source(
+        "On Calibration of Modern Neural Networks", "C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger", 2017, "arXiv:1706.04599"
+    )
+
+    def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:
+        """The inverse temperature."""
+        scale, _ = fit_scale_and_bias(scores.log_probabilities, labels, weights, bias=False)
+        return {"scale": scale.reshape(1)}
+
+    def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:
+        """Scaled probabilities; the decision is as it was."""
+        return scores._replace(log_probabilities=torch.log_softmax(state["scale"] * scores.log_probabilities, -1))
