@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -201,3 +201,16 @@ def _check_phases(recipe: Recipe) -> None:
             taken = getattr(recipe, slot)
             if taken is not None and slot != "loss":
                 raise InputError(f"schedule '{recipe.schedule.name}' switches slot '{slot}', which '{taken.name}' holds. Leave one out.")
+
+
+def competitors(specs: Iterable[str | Mapping[str, Any]], where: str = "params.yaml: search.recipes") -> dict[str, Recipe]:
+    """Every recipe that competes, by name: the baselines first, then the user's. A name used twice is an error."""
+    found = {name: parse(name) for name in BASELINES}
+    for position, spec in enumerate(specs):
+        recipe = parse(spec, f"{where}[{position}]")
+        if recipe.name in BASELINES and isinstance(spec, str):
+            continue
+        if recipe.name in found:
+            raise InputError(f"{where}[{position}]: a recipe '{recipe.name}' is there already. Give one of them another `name`.")
+        found[recipe.name] = recipe
+    return found

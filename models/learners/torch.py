@@ -29,6 +29,16 @@ WARM_UP = 0.05
 
 EVALUATION_ROWS = 8192
 
+STEPS_PER_EPOCH = 40
+SMALLEST_BATCH = 32
+"""Tables too small for this many batches per epoch take smaller batches, down to the smallest."""
+
+
+def effective_batch(rows: int, batch: int) -> int:
+    """The batch size for a table of `rows`: at most `batch`, a power of two below it where the table is small."""
+    wanted = max(SMALLEST_BATCH, rows // STEPS_PER_EPOCH)
+    return min(rows, batch if wanted >= batch else 1 << (wanted.bit_length() - 1))
+
 
 class Weights:
     """The parameters of all members in one buffer [P, N], with a view per parameter that gradients are taken of."""
@@ -310,7 +320,7 @@ class Population:
         phase = self._phase_of(self.epoch)
         if phase != self.phase:
             self._enter(phase)
-        size = min(self.plan.batch_size, len(self.train))
+        size = effective_batch(len(self.train), self.plan.batch_size)
         steps = max(1, len(self.train) // size)
         order = self._order(steps, size)
         drawn = [self.active.mix.draw(self.generators[m], steps, size) for m in self.alive] if self.active.mix else []
@@ -421,8 +431,8 @@ class Population:
             if isinstance(outcome.model, NetModel):
                 tensors.update({f"done/{i}/{k}": v for k, v in outcome.model.tensors().items()})
         numbers = {
-            "epoch": self.epoch, "phase": self.phase, "steps": self.optimizer.steps, "alive": self.alive,
-            "outcomes": [{"error": o.error, "budget_used": o.budget_used, "history": o.history} for o in self.outcomes],
+            "epoch": self.epoch, "phase": self.phase, "steps": self.optimizer.steps, "alive": list(self.alive),
+            "outcomes": [{"error": o.error, "budget_used": o.budget_used, "history": list(o.history)} for o in self.outcomes],
         }  # fmt: skip
         return Checkpoint({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, numbers)
 
