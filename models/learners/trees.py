@@ -1,0 +1,221 @@
+"""Histogram gradient-boosted trees, for recipes that act on the table, on row weights and on the trained model only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from models.balancing.component import Loss, Range, Weigher
+from models.data import Split, Statistics
+from models.learners.learner import Checkpoint, Input, Learner, Member, Model, OnEpoch, Outcome, Plan
+from models.learners.trees_model import TreesModel, export
+from models.recipe import Recipe
+
+BINS = 255
+"""Values that scikit-learn tells apart in one column, besides missing."""
+
+REPORT_EVERY = 10
+"""Boosting rounds between two reports of progress."""
+
+
+class Stopped(Exception):
+    """Boosting ends early: the validation loss is not finite."""
+
+
+class Boosting(HistGradientBoostingClassifier):
+    """scikit-learn's boosting, with patience counted from the best round, and a call after every round.
+
+    Its own rule compares with one round `patience` rounds ago and keeps the trees that came after the best.
+    """
+
+    def watched(self, patience: int, after_round: Callable[[int], None]) -> Boosting:
+        """Set what happens after each round; not constructor parameters, so that scikit-learn leaves them alone."""
+        self._patience, self._after_round = patience, after_round
+        return self
+
+    def _should_stop(self, scores: list[float]) -> bool:
+        rounds, best = len(scores) - 1, int(np.argmax(scores))
+        if not math.isfinite(scores[-1]):
+            raise Stopped(f"the validation loss is not finite in round {rounds}")
+        if rounds:
+            self._after_round(rounds)
+        return rounds - best >= self._patience
+
+
+class Trees(Learner):
+    """scikit-learn's histogram gradient boosting; a method that is no row weight is refused."""
+
+    name = "trees"
+
+    def refuses(self, recipe: Recipe, image: bool) -> str | None:
+        """Trees take tables, and methods that are the same as weighing the rows."""
+        if image:
+            return "trees work on tables"
+        probe = Statistics(torch.tensor([2.0, 1.0]), torch.tensor([3.0]), torch.tensor([[2.0], [1.0]]), 3)
+        labels, groups = torch.tensor([0, 0, 1]), torch.zeros(3, dtype=torch.int64)
+        for part in recipe.in_training():
+            if not isinstance(part, (Loss, Weigher)) or part.row_weights(probe, labels, groups) is None:
+                return f"trees take only methods that weigh rows, and '{part.name}' does not"
+        return None
+
+    def space(self) -> dict[str, Range]:
+        """Shrinkage, size of a tree, regularization; `max_features` is the share of the columns that a split may use."""
+        return {
+            "learning_rate": Range(0.1, 0.03, 0.3, log=True, minimum=1e-6),
+            "max_leaf_nodes": Range(31, 7, 63, log=True, minimum=2),
+            "min_samples_leaf": Range(20, 5, 100, log=True, minimum=1),
+            "l2_regularization": Range(1.0, 1e-2, 100.0, log=True, minimum=0.0),
+            "max_features": Range(0.8, 0.3, 1.0, minimum=0.01, maximum=1.0),
+        }
+
+    def fit(
+        self,
+        recipe: Recipe,
+        members: list[Member],
+        train: Split,
+        valid: Split,
+        inputs: Input,
+        plan: Plan,
+        resume: Checkpoint | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> list[Outcome]:
+        """Train the members one after the other; a checkpoint holds those that are finished.
+
+        It uses as many threads as torch does, so that one setting rules both kinds of learner; the trees do not depend
+        on it.
+        """
+        outcomes = _restore(resume) if resume is not None else []
+        with threadpool_limits(torch.get_num_threads(), user_api="openmp"):
+            for member in members[len(outcomes) :]:
+
+                def report(rounds: int) -> None:
+                    if on_epoch is not None and (rounds % REPORT_EVERY == 0 or rounds == plan.budget):
+                        on_epoch(rounds, lambda: _checkpoint(outcomes))
+
+                outcomes.append(self._fit_one(recipe.with_values(member.values), member, train, valid, inputs, plan, report))
+        return outcomes
+
+    def _fit_one(
+        self,
+        recipe: Recipe,
+        member: Member,
+        train: Split,
+        valid: Split,
+        inputs: Input,
+        plan: Plan,
+        report: Callable[[int], None],
+    ) -> Outcome:
+        """One member, stopped by the weighted validation loss; the best round's trees are kept."""
+        methods = ", ".join(c.name for c in recipe.in_training()) or "none"
+        statistics = Statistics.of(train)
+        codes = category_codes(train.categorical, inputs.cardinalities)
+        weights, valid_weights = (_weights(recipe, statistics, part) for part in (train, valid))
+        if not (np.isfinite(weights).all() and weights.sum() > 0):
+            return Outcome(None, f"{methods}: the row weights are not finite and positive")
+        known = np.isin(valid.labels.cpu().numpy(), train.labels.cpu().numpy()) & (valid_weights > 0)
+        if len(np.unique(train.labels.cpu().numpy())) < 2 or not known.any():
+            return Outcome(None, f"{methods}: trees need two classes among the training rows, and validation rows of them")
+        values = {k: r.default for k, r in self.space().items()} | dict(member.values)
+        columns = len(inputs.cardinalities)
+        boosting = Boosting(
+            learning_rate=float(values["learning_rate"]),
+            max_leaf_nodes=round(values["max_leaf_nodes"]),
+            min_samples_leaf=round(values["min_samples_leaf"]),
+            l2_regularization=float(values["l2_regularization"]),
+            max_features=float(values["max_features"]),
+            max_iter=plan.budget,
+            max_bins=BINS,
+            categorical_features=np.arange(columns + inputs.numeric) < columns,
+            early_stopping=True,
+            scoring="loss",
+            tol=0.0,
+            random_state=member.seed,
+        ).watched(plan.patience, report)
+        try:
+            boosting.fit(
+                table(train, codes),
+                train.labels.cpu().numpy(),
+                sample_weight=weights,
+                X_val=table(valid, codes)[known],
+                y_val=valid.labels.cpu().numpy()[known],
+                sample_weight_val=valid_weights[known],
+            )
+        except Stopped as reason:
+            return Outcome(None, f"{methods}: {reason}")
+        losses = [-float(score) for score in boosting.validation_score_]
+        best = max(1, int(np.argmin(losses)))
+        model = export(boosting, best, codes, train.classes, len(train))
+        return Outcome(model, None, len(losses) - 1, losses[1:])
+
+
+def category_codes(categories: Tensor, cardinalities: tuple[int, ...]) -> list[NDArray[np.float64]]:
+    """Per column, a table from id to the code that boosting sees: NaN for id 0 and for ids without training rows.
+
+    A column with more values than bins keeps the most frequent ones (ties: lower id); the others share the last code.
+    """
+    codes = []
+    for column, cardinality in enumerate(cardinalities):
+        counts = torch.bincount(categories[:, column].cpu(), minlength=cardinality).numpy()
+        ids = [i for i in np.argsort(-counts, kind="stable") if i > 0 and counts[i] > 0]
+        code = np.full(cardinality, np.nan)
+        own = ids if len(ids) <= BINS else ids[: BINS - 1]
+        code[sorted(own)] = np.arange(len(own))
+        code[ids[len(own) :]] = len(own)
+        codes.append(code)
+    return codes
+
+
+def table(split: Split, codes: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The rows as boosting sees them [n, K + F]: category codes first, then the numeric columns."""
+    ids = split.categorical.cpu().numpy()
+    numeric = split.numeric.cpu().numpy()
+    rows = np.empty((len(split), len(codes) + numeric.shape[1]), dtype=np.float64, order="F")
+    for column, code in enumerate(codes):
+        rows[:, column] = code[ids[:, column]]
+    rows[:, len(codes) :] = numeric
+    return rows
+
+
+def _weights(recipe: Recipe, statistics: Statistics, split: Split) -> NDArray[np.float64]:
+    """The rows' own weights times those of the recipe's methods, scaled to mean 1 so that regularization keeps its meaning."""
+    weights = split.weights.double()
+    for part in (recipe.loss, recipe.weigh):
+        own = part.row_weights(statistics, split.labels, split.groups) if part is not None else None
+        weights = weights if own is None else weights * own.double()
+    found: NDArray[np.float64] = weights.cpu().numpy()
+    mean = found.mean() if len(found) else 0.0
+    return found / mean if mean > 0 else found
+
+
+def _checkpoint(outcomes: list[Outcome]) -> Checkpoint:
+    tensors: dict[str, Tensor] = {}
+    numbers: list[dict[str, Any]] = []
+    for i, outcome in enumerate(outcomes):
+        model = outcome.model
+        tensors.update({f"{i}/{k}": v.clone() for k, v in (model.tensors() if model else {}).items()})
+        numbers.append({
+            "architecture": model.architecture() if model else None,
+            "error": outcome.error, "budget_used": outcome.budget_used, "history": list(outcome.history),
+        })  # fmt: skip
+    return Checkpoint(tensors, {"members": numbers})
+
+
+def _restore(checkpoint: Checkpoint) -> list[Outcome]:
+    outcomes = []
+    for i, saved in enumerate(checkpoint.numbers["members"]):
+        model: Model | None = None
+        if saved["architecture"] is not None:
+            own: Mapping[str, Tensor] = {
+                k.removeprefix(f"{i}/"): v for k, v in checkpoint.tensors.items() if k.startswith(f"{i}/")
+            }
+            model = TreesModel.rebuild(saved["architecture"], own)
+        outcomes.append(Outcome(model, saved["error"], saved["budget_used"], list(saved["history"])))
+    return outcomes

@@ -1,0 +1,197 @@
+"""A metric's value with everything that is needed to trust it: interval, counts, evidence; overall, by class, by group."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from models.metrics import bootstrap, intervals
+from models.metrics.calibration import bin_sums
+from models.metrics.classification import confusion_matrix, f1, precision, recall
+from models.metrics.fairness import Evidence, compared_classes, group_confusion, rates
+from models.metrics.intervals import Interval
+from models.metrics.names import BY_NAME, OVERALL
+from models.metrics.score import KINDS, overall
+from models.metrics.scored import Floats, Grouping, Scored
+
+Verdict = Literal["sufficient", "partial", "insufficient"]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How figures are made: confidence of intervals, bootstrap draws, calibration bins, evidence asked for, seed."""
+
+    confidence: float = 0.95
+    draws: int = 1000
+    bins: int = 15
+    evidence: Evidence = field(default_factory=lambda: Evidence(rows=50, per_class=10))
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number: None where undefined or not shown, its interval, the rows it is made from, and whether they suffice.
+
+    `method` says where the interval comes from: 'score' (closed form, `intervals.py`) or 'bootstrap'.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    rows: int = 0
+    evidence: Verdict = "sufficient"
+    note: str = ""
+    method: Literal["score", "bootstrap"] = "score"
+
+
+@dataclass(frozen=True)
+class GroupFigures:
+    """One group: its counts, whether they suffice for every figure and why not, and its figures by name."""
+
+    rows: int
+    per_class: tuple[int, ...]
+    evidence: Verdict
+    why: str
+    metrics: dict[str, Figure]
+    by_class: tuple[dict[str, Figure], ...]
+
+
+def shortage(per_class: Sequence[int], classes: Sequence[str], evidence: Evidence, every_class: bool = True) -> str:
+    """What is missing for a figure, in words; empty when the rows suffice."""
+    rows = int(sum(per_class))
+    if rows < evidence.rows:
+        return f"{rows} rows, needs {evidence.rows}"
+    if every_class:
+        for count, name in zip(per_class, classes, strict=True):
+            if count < evidence.per_class:
+                return f"{count} rows of class '{name}', needs {evidence.per_class}"
+    return ""
+
+
+def overall_figures(scored: Scored, classes: Sequence[str], terms: Terms) -> dict[str, Figure]:
+    """Every metric over all rows, by name. Too few rows are said, the value stays."""
+    return {name: overall_figure(name, scored, classes, terms) for name in OVERALL}
+
+
+def overall_figure(name: str, scored: Scored, classes: Sequence[str], terms: Terms, about: str = "") -> Figure:
+    """One metric over all rows; `about` names the rows, so that each figure has its own stream of draws."""
+    counts = scored.class_counts.tolist()
+    why = shortage(counts, classes, terms.evidence, BY_NAME[name].over == "classes")
+    value = overall(scored, bins=terms.bins)[name]
+    return _figure(name, value, scored, terms, about, why)
+
+
+def class_figures(scored: Scored, classes: Sequence[str], terms: Terms) -> dict[str, dict[str, Figure]]:
+    """Recall, precision and F1 of each class, by class name."""
+    confusion = confusion_matrix(scored.labels, scored.decisions, scored.classes)
+    return {name: _one_class(confusion, c, terms) for c, name in enumerate(classes)}
+
+
+def group_figures(scored: Scored, classes: Sequence[str], grouping: Grouping, terms: Terms) -> dict[str, GroupFigures]:
+    """Every group of the attribute, declared or found, with all its figures; those without the evidence are None."""
+    confusion = group_confusion(scored, grouping.ids, len(grouping.groups))
+    return {
+        group: _one_group(scored.take(grouping.ids == g), classes, confusion, g, terms, f"{grouping.name}\0{group}")
+        for g, group in enumerate(grouping.groups)
+    }
+
+
+def _figure(name: str, value: float | None, scored: Scored, terms: Terms, about: str, why: str) -> Figure:
+    rows = len(scored)
+    evidence: Verdict = "insufficient" if why else "sufficient"
+    if value is None:
+        absent = int((scored.class_counts == 0).sum())
+        note = why or (f"not defined: {absent} of {scored.classes} classes have no rows" if absent else "not defined")
+        return Figure(None, rows=rows, evidence="insufficient", note=note)
+    found, method = _interval(name, value, scored, terms, about)
+    return Figure(value, *_ends(found), rows=rows, evidence=evidence, note=why, method=method)
+
+
+def _interval(name: str, value: float, scored: Scored, terms: Terms, about: str) -> tuple[Interval, Literal["score", "bootstrap"]]:
+    """The interval of a metric over these rows, and how it was made."""
+    confusion = confusion_matrix(scored.labels, scored.decisions, scored.classes)
+    hits, rows = np.diagonal(confusion), confusion.sum(1)
+    if name == "accuracy":
+        return intervals.of_share(float(hits.sum()), float(rows.sum()), terms.confidence), "score"
+    if name == "balanced_accuracy":
+        return intervals.of_mean(hits, rows, terms.confidence), "score"
+    if name == "g_mean":
+        return intervals.of_geometric_mean(hits, rows, terms.confidence), "score"
+    if name == "worst_class_recall":
+        return intervals.of_smallest(hits, rows, terms.confidence), "score"
+    if name == "ece":
+        return intervals.of_ece(bin_sums(scored, terms.bins)[:, 0], terms.confidence), "score"
+    rng = bootstrap.generator(terms.seed, about, name)
+    return bootstrap.of_metric(name, scored, terms.draws, terms.confidence, rng), "bootstrap"
+
+
+def _one_class(confusion: Floats, c: int, terms: Terms) -> dict[str, Figure]:
+    """Recall, precision and F1 of class c."""
+    true, labelled, chosen = confusion[c, c], confusion[c].sum(), confusion[:, c].sum()
+    needed = terms.evidence.per_class
+    why = f"{labelled:.0f} rows, needs {needed}" if labelled < needed else ""
+    none = f"{chosen:.0f} decisions for this class, needs {needed}" if chosen < needed else ""
+    made = {
+        "recall": (recall(confusion)[c], intervals.of_share(true, labelled, terms.confidence), labelled, why),
+        "precision": (precision(confusion)[c], intervals.of_share(true, chosen, terms.confidence), chosen, none),
+        "f1": (f1(confusion)[c], intervals.of_f1(true, labelled + chosen - 2 * true, terms.confidence), labelled, why),
+    }
+    return {
+        name: Figure(
+            *_ends((value, *_ends(found))) if math.isfinite(value) else (None, None, None),
+            rows=int(rows), evidence="insufficient" if reason or not math.isfinite(value) else "sufficient", note=reason,
+        )
+        for name, (value, found, rows, reason) in made.items()
+    }  # fmt: skip
+
+
+def _one_group(scored: Scored, classes: Sequence[str], confusion: Floats, g: int, terms: Terms, about: str) -> GroupFigures:
+    """The figures of one group, from its rows and from its place in the group confusions [G, C, C]."""
+    counts = scored.class_counts.tolist()
+    values = overall(scored, bins=terms.bins) if len(scored) else dict.fromkeys(OVERALL)
+    metrics: dict[str, Figure] = {}
+    for name in OVERALL:
+        why = shortage(counts, classes, terms.evidence, BY_NAME[name].over == "classes")
+        metrics[name] = _hidden(len(scored), why) if why else _figure(name, values[name], scored, terms, about, why)
+    rare = shortage(counts, classes, terms.evidence, every_class=False)
+    compared = [_group_rates(confusion, k, g, terms, rare) for k in range(len(compared_classes(len(classes))))]
+    if len(classes) == 2:
+        metrics |= compared[0]
+    why = shortage(counts, classes, terms.evidence)
+    evidence: Verdict = "insufficient" if why else "sufficient"
+    return GroupFigures(len(scored), tuple(counts), evidence, why, metrics, tuple(compared))
+
+
+def _group_rates(confusion: Floats, k: int, g: int, terms: Terms, rare: str) -> dict[str, Figure]:
+    """Base rate, selection rate, true and false positive rate and precision of group g on the k-th compared class."""
+    cls = compared_classes(confusion.shape[-1])[k]
+    rows, labelled = confusion[g].sum(), confusion[g, cls].sum()
+    chosen = confusion[g, :, cls].sum()
+    needed = terms.evidence.per_class
+    shares = {"base_rate": (labelled, rows, 1), "precision": (confusion[g, cls, cls], chosen, needed)}
+    for kind in KINDS:
+        rate = rates(kind, confusion)
+        shares[kind] = (rate.successes[k, g], rate.trials[k, g], 1 if kind == "selection_rate" else needed)
+    return {name: _share(*share, terms, rare) for name, share in shares.items()}
+
+
+def _share(successes: float, trials: float, needed: int, terms: Terms, rare: str) -> Figure:
+    """A share with Wilson's interval; None when the group or the trials are too few."""
+    why = rare or (f"{trials:.0f} such rows, needs {max(needed, 1)}" if trials < max(needed, 1) else "")
+    if why:
+        return _hidden(int(trials), why)
+    return Figure(float(successes / trials), *intervals.of_share(successes, trials, terms.confidence), rows=int(trials))
+
+
+def _hidden(rows: int, why: str) -> Figure:
+    """A figure that too few rows would only pretend to know."""
+    return Figure(None, rows=rows, evidence="insufficient", note=why)
+
+
+def _ends(numbers: Sequence[float]) -> tuple[float | None, ...]:
+    """Plain floats, None for NaN."""
+    return tuple(float(x) if math.isfinite(x) else None for x in numbers)

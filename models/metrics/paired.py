@@ -1,0 +1,110 @@
+"""The difference between two models on the same rows, with an interval from a paired bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models.metrics.bootstrap import percentile, row_weights
+from models.metrics.calibration import FROM_LOSSES, bin_sums, ece, mean_loss
+from models.metrics.classification import FROM_CONFUSION, confusion_matrix
+from models.metrics.fairness import GAPS, Kind, ece_worst_group, gap, group_confusion, worst_group_accuracy
+from models.metrics.intervals import NONE, Interval, normal, wilson
+from models.metrics.ranking import FROM_RANKING, rankings
+from models.metrics.scored import Bools, Floats, Grouping, Ints, Scored
+
+Measure = Callable[[Floats | None], Floats]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared: the metric, and for a comparison of groups the groups and which of them have the evidence."""
+
+    metric: str
+    bins: int = 15
+    grouping: Grouping | None = None
+    masks: dict[Kind, Bools] | None = None
+    enough: Bools | None = None
+
+    @property
+    def decisions_only(self) -> bool:
+        """Whether the metric sees decisions and no probabilities."""
+        return self.metric in FROM_CONFUSION or self.metric in GAPS or self.metric == "worst_group_accuracy"
+
+
+def measure(what: Comparison, scored: Scored) -> Measure:
+    """The metric as a function of row weights [draws, n], or of None for the estimate: what a bootstrap repeats."""
+    metric = what.metric
+    if metric in FROM_CONFUSION:
+        return lambda w: FROM_CONFUSION[metric](confusion_matrix(scored.labels, scored.decisions, scored.classes, w))
+    if metric in FROM_RANKING:
+        orders = rankings(scored)
+        return lambda w: np.asarray(np.mean([FROM_RANKING[metric](*order.sums(w)) for order in orders], axis=0))
+    if metric in FROM_LOSSES:
+        losses = FROM_LOSSES[metric](scored)
+        return lambda w: mean_loss(losses, w)
+    if metric == "ece":
+        return lambda w: ece(bin_sums(scored, what.bins, w))[..., 0]
+    if what.grouping is None or what.enough is None or what.masks is None:
+        raise ValueError(f"{metric} compares groups and was given none")
+    ids, groups, enough, masks = what.grouping.ids, len(what.grouping.groups), what.enough, what.masks
+    if metric == "ece_worst_group":
+        return lambda w: ece_worst_group(ece(bin_sums(scored, what.bins, w, ids, groups)), enough)
+    if metric == "worst_group_accuracy":
+        return lambda w: worst_group_accuracy(group_confusion(scored, ids, groups, w), enough)
+    return lambda w: gap(metric, group_confusion(scored, ids, groups, w), masks)
+
+
+def paired_difference(
+    what: Comparison, candidate: Scored, champion: Scored, draws: int, confidence: float, rng: np.random.Generator
+) -> tuple[float, Interval]:
+    """candidate - champion, with the same row weights for both in every resample: (estimate, interval), NaN if undefined.
+
+    The interval reaches as far above the estimate as below: resampling lifts a gap or a calibration error by its own
+    noise, and by more for the model that has less of it, so the draws of a difference may sit to one side.
+    Two models that score every row alike differ by exactly 0.
+    """
+    value = float(measure(what, candidate)(None)) - float(measure(what, champion)(None))
+    if not np.isfinite(value):
+        return value, NONE
+    same = np.array_equal(candidate.decisions, champion.decisions)
+    if same and np.array_equal(candidate.probabilities, champion.probabilities):
+        return value, Interval(value, value)
+    unseen = 0
+    if what.decisions_only:
+        what, candidate, champion, unseen = _with_unseen_disagreement(what, candidate, champion)
+    first, second = measure(what, candidate), measure(what, champion)
+    drawn = []
+    for real in row_weights(len(candidate) - unseen, draws, rng):
+        weights = np.hstack([real, rng.standard_gamma(0.5, (len(real), unseen))]) if unseen else real
+        drawn.append(first(weights) - second(weights))
+    found = percentile(np.concatenate(drawn), value, confidence)
+    reach = max(found.high - value, value - found.low)
+    if reach < 1e-12:
+        # No resample tells them apart (both rank perfectly, say): no more is known than the rarest class can show.
+        reach = float(wilson(np.zeros(1), candidate.class_counts.min(keepdims=True), normal((1 - confidence) / 2))[1][0])
+    return value, Interval(value - reach, value + reach)
+
+
+def _with_unseen_disagreement(what: Comparison, candidate: Scored, champion: Scored) -> tuple[Comparison, Scored, Scored, int]:
+    """Two rows more for each label and group that occur: only the candidate is right, only the champion is.
+
+    At half a row's weight (Jeffreys' prior on disagreement) they favour neither, and say that three disagreements of
+    which all favour one model are not yet certainty. Returns how many rows were added at the end.
+    """
+    classes = candidate.classes
+    ids = np.zeros(len(candidate), dtype=np.int64) if what.grouping is None else what.grouping.ids
+    cells = np.unique(ids * classes + candidate.labels)
+    labels, groups = np.tile(cells % classes, 2), np.tile(cells // classes, 2)
+    right, wrong = cells % classes, (cells + 1) % classes
+    decided: tuple[Ints, Ints] = (np.r_[right, wrong], np.r_[wrong, right])
+    filler = np.full((len(labels), classes), 1 / classes)
+    extended = [
+        Scored(np.r_[old.labels, labels], np.r_[old.decisions, new], np.vstack([old.probabilities, filler]))
+        for old, new in zip((candidate, champion), decided, strict=True)
+    ]
+    if what.grouping is not None:
+        what = replace(what, grouping=replace(what.grouping, ids=np.r_[what.grouping.ids, groups]))
+    return what, extended[0], extended[1], len(labels)

@@ -1,0 +1,136 @@
+"""train: refit the chosen configuration with several seeds, fit its adjustments on calibration rows, save the predictor."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from models.adjustment import apply_adjusters, average, fit_adjusters
+from models.data import Split, Statistics
+from models.errors import EquipoiseError
+from models.learners import learner
+from models.learners.learner import Member, Model, Plan
+from models.predictor import Predictor
+from models.preprocess import Preprocessor
+from models.recipe import Recipe, competitors
+from models.schema import Schema
+from models.seeds import derive_seed
+from tasks.params import Params
+from tasks.parts import read_rows, read_schema, rows_of, training_rows
+from tasks.scoring import device_of, validation_metrics
+from tasks.stage import Paths, Stage, read_json, replacing, write_json
+
+log = logging.getLogger("equipoise")
+
+
+def run(params: Params, inputs: Paths, outputs: Paths) -> None:
+    """Write predictor/ (safetensors + JSON) and summary.json with the spread of the validation metrics over the seeds."""
+    choice = read_json(inputs["choice"])
+    recipe = competitors(params.search.recipes)[choice["recipe"]].with_values(choice["values"])
+    schema, rows = read_schema(inputs["rows"].parent), read_rows(inputs["rows"].parent)
+    split = inputs["split"].parent
+    train_rows = rows_of(rows, split, "train")
+    preprocessor = Preprocessor.fit(train_rows, schema, params.model.sensitive_features)
+    train = preprocessor.encode(training_rows(rows, split, inputs["resampled"], recipe))
+    valid, calib = (preprocessor.encode(rows_of(rows, split, part)) for part in ("valid", "calib"))
+    device = device_of(params.resources.device)
+    members = [Member(choice["values"], derive_seed(params.seed, "refit", i)) for i in range(params.model.refits)]
+    log.info("train: refitting %s with %s, %d seeds, on %s", recipe.name, choice["learner"], len(members), device)
+    models = _fit(recipe, choice["learner"], members, train, valid, preprocessor, params, device)
+    statistics = Statistics.of(train)
+    states, _ = fit_adjusters(recipe.adjust, average(models, calib), calib, statistics)
+    predictor = Predictor(preprocessor, tuple(models), recipe.adjust, tuple(states), recipe.name)
+    with replacing(outputs["model"]) as directory:
+        (directory / "predictor").mkdir(parents=True)
+        predictor.save(directory / "predictor")
+        seeds = [_metrics(params, recipe, [model], valid, calib, statistics, schema) for model in models]
+        summary = {
+            "recipe": recipe.name,
+            "learner": choice["learner"],
+            "values": choice["values"],
+            "rows": len(train),
+            "seeds": [{"seed": m.seed, "metrics": s} for m, s in zip(members, seeds, strict=True)],
+            "spread": _spread(seeds),
+            "together": _metrics(params, recipe, models, valid, calib, statistics, schema),
+        }
+        write_json(directory / "summary.json", summary)
+
+
+def _fit(
+    recipe: Recipe,
+    name: str,
+    members: list[Member],
+    train: Split,
+    valid: Split,
+    preprocessor: Preprocessor,
+    params: Params,
+    device: str,
+) -> list[Model]:
+    """Train the members; every one of them must succeed, as the spread over seeds is part of the verdict."""
+    chosen = learner(name)
+    plan = Plan(
+        budget=params.model.iterations if name == "trees" else params.model.epochs,
+        batch_size=params.model.batch_size,
+        patience=params.model.patience,
+        hidden=params.model.hidden,
+        device=device,
+    )
+
+    def progress(epoch: int, _: Any) -> None:
+        log.info("train: %d of %d", epoch, plan.budget)
+
+    outcomes = chosen.fit(recipe, members, train, valid, preprocessor.inputs, plan, on_epoch=progress)
+    failed = [f"seed {m.seed}: {o.error}" for m, o in zip(members, outcomes, strict=True) if o.model is None]
+    if failed:
+        raise EquipoiseError(
+            f"train: the chosen configuration {json.dumps(dict(members[0].values))} of {recipe.name} failed in the refit: "
+            f"{'; '.join(failed)}. Leave the recipe out, or narrow its hyperparameters in search.recipes."
+        )
+    return [o.model for o in outcomes if o.model is not None]
+
+
+def _metrics(
+    params: Params, recipe: Recipe, models: Sequence[Model], valid: Split, calib: Split, statistics: Statistics, schema: Schema
+) -> dict[str, float | None]:
+    """Metrics of these models on validation rows, with their adjusters fitted on calibration rows."""
+    states, _ = fit_adjusters(recipe.adjust, average(models, calib), calib, statistics)
+    scores = apply_adjusters(recipe.adjust, states, average(models, valid), valid.groups)
+    return validation_metrics(scores, valid, schema, params.evaluate)
+
+
+def _spread(seeds: Sequence[dict[str, float | None]]) -> dict[str, Any]:
+    """Mean, smallest, largest and standard deviation of each metric over the seeds; None where a seed has none."""
+    found: dict[str, Any] = {}
+    for metric in seeds[0]:
+        values = [s[metric] for s in seeds]
+        known = np.array([v for v in values if v is not None])
+        complete = len(known) == len(values)
+        found[metric] = {
+            "mean": float(known.mean()) if complete else None,
+            "low": float(known.min()) if complete else None,
+            "high": float(known.max()) if complete else None,
+            "deviation": float(known.std(ddof=1)) if complete and len(known) > 1 else None,
+        }
+    return found
+
+
+STAGE = Stage(
+    name="train",
+    run=run,
+    sections=("seed", "model", "search", "evaluate", "resources"),
+    inputs={
+        "rows": "data/ingest/rows.parquet",
+        "schema": "data/ingest/schema.json",
+        "split": "data/split/split.parquet",
+        "resampled": "data/resample",
+        "choice": "data/tune/choice.json",
+    },
+    outputs={"model": "data/train"},
+)
+
+if __name__ == "__main__":
+    STAGE.main()
