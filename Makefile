@@ -1,0 +1,33 @@
+# `make demo` and `make test` set everything up by themselves; `make help` lists the rest.
+SHELL := bash
+BIN := .venv/bin
+
+.PHONY: help demo test lint format lock setup clean
+.DEFAULT_GOAL := help
+
+help:  ## This list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## */\t/' | expand -t 10
+
+setup:  ## Create .venv and install what requirements.lock names (nothing to do when that is unchanged)
+	@infra/setup.sh
+
+demo: setup  ## The whole pipeline on the embedded data: from the source to a registered version with a verdict
+	@$(BIN)/equipoise run
+
+test: setup  ## All tests
+	@$(BIN)/python -m pytest
+
+lint: setup  ## Linter, formatter and type checker; changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup  ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: setup  ## Resolve pyproject.toml anew into requirements.lock
+	@infra/lock.sh
+
+clean:  ## Forget .venv and the caches of the tools; data, registry and DVC's cache stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache build *.egg-info
