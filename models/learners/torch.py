@@ -525,8 +525,8 @@ class _NetLearner(Learner):
     def space(self) -> dict[str, Range]:
         """Learning rate and decoupled weight decay."""
         return {
-            "learning_rate": Range(2e-3, 3e-4, 1e-2, log=True, minimum=0.0),
-            "weight_decay": Range(1e-2, 1e-4, 1.0, log=True, minimum=0.0),
+            "learning_rate": Range(1e-3, 3e-4, 5e-3, log=True, minimum=0.0),
+            "weight_decay": Range(0.1, 1e-3, 1.0, log=True, minimum=0.0),
         }
 
     def architecture(self, recipe: Recipe, inputs: Input, classes: int, plan: Plan) -> dict[str, Any]:
