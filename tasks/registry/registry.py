@@ -1,0 +1,134 @@
+"""The registry: versions, and aliases on them that move one step at a time and remember every step."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from models.errors import InputError, nearest
+from tasks.registry.aliases import AliasMovedError, Move, Pointer, parse_move, promoted, rolled_back
+from tasks.registry.names import CHAMPION, PREVIOUS, check_alias, check_name, version_number
+from tasks.registry.record import now, who
+from tasks.registry.versions import Loaded, Versions
+
+
+class Expected(Enum):
+    """What a promotion may find the alias pointing at, where no version is named: what it points at when the call begins."""
+
+    PRESENT = "present"
+
+
+class Registry(Versions):
+    """Versions and aliases of models in one store."""
+
+    def load(self, name: str, which: str = CHAMPION) -> Loaded:
+        """A version, by its id or by an alias, with every file verified; what differs from the manifest is never loaded."""
+        pointer = self.resolve(name, which)
+        return self.verified(name, pointer.version, pointer.digest)
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """Where each alias of a model points: alias -> version."""
+        latest = self._latest(check_name(name))
+        return {alias: p.version for alias, p in latest.aliases.items()} if latest else {}
+
+    def resolve(self, name: str, which: str) -> Pointer:
+        """The version, with its digest, that a version id or an alias stands for."""
+        check_name(name)
+        if version_number(which) is not None:
+            return Pointer(version=which, digest=self.manifest(name, which).digest)
+        check_alias(which)
+        latest = self._latest(name)
+        if latest is not None and which in latest.aliases:
+            return latest.aliases[which]
+        versions = self.versions(name)
+        if not versions:
+            raise InputError(f"{name} is not in the registry {self.url}. {self._known_names(name)}")
+        known = [*(latest.aliases if latest else ()), *versions]
+        raise InputError(f"{name}@{which}: no such alias in {self.url}. {nearest(which, known)}")
+
+    def promote(
+        self,
+        name: str,
+        version: str,
+        alias: str = CHAMPION,
+        expected: str | Expected | None = Expected.PRESENT,
+        why: str = "",
+    ) -> Move | None:
+        """Point an alias at a version, if it still points at `expected` (None: at nothing yet); None when it did already.
+
+        By default `expected` is what the alias points at when the call begins. So of promotions that overlap one is made,
+        and the others raise AliasMovedError. A champion that is replaced becomes `previous`. The version is verified.
+        """
+        check_alias(alias)
+        if alias == PREVIOUS:
+            raise InputError(
+                f"'{PREVIOUS}' follows from promotions and cannot be set. Promote a version to '{CHAMPION}', or roll back."
+            )
+        before = self._latest(check_name(name))
+        wanted = _version(before, alias) if isinstance(expected, Expected) else expected
+        loaded = self.verified(name, version)
+        target = Pointer(version=loaded.version, digest=loaded.manifest.digest)
+        while _version(before, alias) != target.version:
+            _check_unmoved(name, alias, wanted, _version(before, alias), f"{target.version} was not made {alias}")
+            move = promoted(before, alias, target, who(), now(), why)
+            if self._append(name, move):
+                return move
+            before = self._latest(name)
+        return None
+
+    def rollback(self, name: str, why: str = "") -> Move:
+        """Bring back the champion before the present one; a second rollback goes one further back."""
+        history = self.history(name)
+        wanted = _champion(history)
+        while True:
+            _check_unmoved(name, CHAMPION, wanted, _champion(history), "nothing was rolled back")
+            move = rolled_back(history, who(), now(), why)
+            if move is None:
+                raise InputError(
+                    f"{name} has no previous champion to go back to. See `equipoise registry show {name}`, and promote a version."
+                )
+            self.verified(name, move.to_version, move.aliases[CHAMPION].digest)
+            if self._append(name, move):
+                return move
+            history = self.history(name)
+
+    def history(self, name: str) -> list[Move]:
+        """Every move of every alias of a model, oldest first."""
+        return [self._move(name, number) for number in self._records(check_name(name))]
+
+    def _records(self, name: str) -> list[int]:
+        return sorted(int(child[:8]) for child in self.store.children(f"{name}/aliases") if _is_record(child))
+
+    def _latest(self, name: str) -> Move | None:
+        numbers = self._records(name)
+        return self._move(name, numbers[-1]) if numbers else None
+
+    def _move(self, name: str, number: int) -> Move:
+        key = _record_key(name, number)
+        return parse_move(self.store.read(key) or b"", f"{self.url}/{key}")
+
+    def _append(self, name: str, move: Move) -> bool:
+        return self.store.create(_record_key(name, move.number), move.content())
+
+
+def _version(move: Move | None, alias: str) -> str | None:
+    return move.aliases[alias].version if move and alias in move.aliases else None
+
+
+def _champion(history: list[Move]) -> str | None:
+    return _version(history[-1], CHAMPION) if history else None
+
+
+def _check_unmoved(name: str, alias: str, wanted: str | None, present: str | None, outcome: str) -> None:
+    if present != wanted:
+        raise AliasMovedError(
+            f"{name}: '{alias}' was expected to be {wanted or 'unset'}, but someone else has moved it to {present or 'nothing'}; "
+            f"{outcome}. Look at `equipoise registry show {name}` and decide again."
+        )
+
+
+def _record_key(name: str, number: int) -> str:
+    return f"{name}/aliases/{number:08d}.json"
+
+
+def _is_record(child: str) -> bool:
+    return len(child) == 13 and child.endswith(".json") and child[:8].isdigit()
