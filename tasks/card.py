@@ -1,0 +1,110 @@
+"""The data card: what a person should know of a data set before trusting a model made from it.
+
+data/ingest/card.json holds
+  dataset, about, licence, home     name, one line, and where it comes from (about, licence, home: null for own data)
+  source                            {"format", "files": [{"name", "sha256", ...}]}
+  rows, rows_read                   rows kept, rows in the source
+  rows_left_out                     [{"rows", "why"}]
+  target                            {"column", "kind", "positive"}
+  classes                           {class: rows}, in the order of the class ids
+  imbalance_ratio                   largest / smallest class
+  groups                            {attribute: {group: rows}}, every declared group, also those without rows
+  class_by_group                    {attribute: {group: {class: rows}}}
+  intersections                     null, or {"attribute": "a & b", "groups": {"x & y": {"rows", "classes"}}}, those that occur
+  columns                           [{"name", "kind", "role", "feature", "distinct", "missing_rate", "note"}]
+  missing                           {"columns": {column: rate}, "groups": {attribute: {group: {column: rate}}}}, rates above 0
+  dropped_columns                   {column: why}
+  declared                          what the maker of the data says of it (lending: biased labels, proxies, drift)
+  notes                             sentences
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from models.schema import Attribute, Schema
+
+
+def make_card(rows: pd.DataFrame, schema: Schema, facts: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+    """Counts and missing rates of the typed `rows`, around the `facts` that only ingest knows."""
+    target = schema.target
+    classes = {c: int(n) for c, n in rows[target.column].value_counts().reindex(target.classes, fill_value=0).items()}
+    present = [n for n in classes.values() if n]
+    columns = [c for c in schema.columns if c.role != "dropped" and c.name in rows]
+    missing = rows[[c.name for c in columns]].isna()
+    rates = {c.name: _rate(missing[c.name].mean()) for c in columns}
+    return {
+        **{k: facts[k] for k in ("dataset", "about", "licence", "home", "source")},
+        "rows": len(rows),
+        "rows_read": facts["rows_read"],
+        "rows_left_out": facts["rows_left_out"],
+        "target": {"column": target.column, "kind": target.kind, "positive": target.positive},
+        "classes": classes,
+        "imbalance_ratio": _rate(max(present) / min(present)),
+        "groups": {a.name: {g: sum(by.values()) for g, by in class_by_group(rows, schema, a).items()} for a in schema.sensitive},
+        "class_by_group": {a.name: class_by_group(rows, schema, a) for a in schema.sensitive},
+        "intersections": _intersections(rows, schema),
+        "columns": [
+            {
+                "name": c.name,
+                "kind": c.kind,
+                "role": c.role,
+                "feature": c.feature,
+                "distinct": int(rows[c.name].nunique()),
+                "missing_rate": rates[c.name],
+                "note": c.note,
+            }
+            for c in columns
+        ],
+        "missing": {
+            "columns": {name: rate for name, rate in rates.items() if rate > 0},
+            "groups": {a.name: _missing_by_group(missing, rows[a.name], a, rates) for a in schema.sensitive},
+        },
+        "dropped_columns": {c.name: c.note for c in schema.columns if c.role == "dropped"},
+        "declared": facts["declared"],
+        "notes": notes,
+    }
+
+
+def class_by_group(rows: pd.DataFrame, schema: Schema, attribute: Attribute) -> dict[str, dict[str, int]]:
+    """Rows of each group and class, present or not, in the schema's order."""
+    counts = rows.groupby([attribute.name, schema.target.column]).size()
+    return {g: {c: int(counts.get((g, c), 0)) for c in schema.target.classes} for g in attribute.groups}
+
+
+def intersection_names(rows: pd.DataFrame, schema: Schema) -> pd.Series:
+    """The intersection of all sensitive attributes of each row, as in 'Female & North'."""
+    names = rows[schema.sensitive[0].name].astype("str")
+    for attribute in schema.sensitive[1:]:
+        names = names + " & " + rows[attribute.name].astype("str")
+    return names
+
+
+def _intersections(rows: pd.DataFrame, schema: Schema) -> dict[str, Any] | None:
+    if len(schema.sensitive) < 2:
+        return None
+    names = intersection_names(rows, schema)
+    counts = rows.groupby([names, rows[schema.target.column]]).size().unstack(fill_value=0)
+    counts = counts.reindex(columns=list(schema.target.classes), fill_value=0)
+    return {
+        "attribute": " & ".join(a.name for a in schema.sensitive),
+        "groups": {
+            str(group): {"rows": int(by_class.sum()), "classes": {c: int(n) for c, n in by_class.items()}}
+            for group, by_class in counts.iterrows()
+        },
+    }
+
+
+def _missing_by_group(
+    missing: pd.DataFrame, groups: pd.Series, attribute: Attribute, rates: dict[str, float]
+) -> dict[str, dict[str, float]]:
+    incomplete = [name for name, rate in rates.items() if rate > 0 and name != attribute.name]
+    by_group = missing[incomplete].groupby(groups).mean()
+    present = [g for g in attribute.groups if g in by_group.index]
+    return {g: {c: _rate(by_group.loc[g, c]) for c in incomplete} for g in present}
+
+
+def _rate(value: Any) -> float:
+    return round(float(value), 6)
