@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,12 +33,12 @@ class Split:
 
     def to(self, device: torch.device | str) -> Split:
         """The same rows on another device."""
-        moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
         return replace(self, **moved)
 
     def take(self, rows: Tensor) -> Split:
         """The rows at these positions."""
-        taken = {k: v[rows] for k, v in vars(self).items() if isinstance(v, Tensor)}
+        taken: dict[str, Any] = {k: v[rows] for k, v in vars(self).items() if isinstance(v, Tensor)}
         return replace(self, **taken)
 
 
@@ -81,7 +81,9 @@ class Statistics(NamedTuple):
     @staticmethod
     def of(split: Split) -> Statistics:
         """Count the rows of `split`; every class and group has its place, present or not."""
-        cells = torch.bincount(split.labels * split.group_count + split.groups, minlength=split.classes * split.group_count)
+        cells = torch.bincount(
+            split.labels * split.group_count + split.groups, minlength=split.classes * split.group_count
+        )
         table = cells.reshape(split.classes, split.group_count).float()
         return Statistics(table.sum(1), table.sum(0), table, len(split))
 

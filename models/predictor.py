@@ -97,12 +97,16 @@ class Predictor:
         except FileNotFoundError as error:
             raise InputError(f"{directory} holds no predictor: {Path(str(error.filename)).name} is missing.") from None
         except (ValueError, OSError, safetensors.SafetensorError) as error:
-            raise InputError(f"{directory}: the predictor cannot be read ({error}). Take it from the registry again.") from None
+            raise InputError(
+                f"{directory}: the predictor cannot be read ({error}). Take it from the registry again."
+            ) from None
         if description.get("format") != FORMAT:
             raise InputError(
                 f"{directory}: predictor format {description.get('format')}, this version reads {FORMAT}. Upgrade Equipoise."
             )
-        adjusters = tuple(cast("Adjuster", component(a["name"], "adjust").build(a["values"])) for a in description["adjust"])
+        adjusters = tuple(
+            cast("Adjuster", component(a["name"], "adjust").build(a["values"])) for a in description["adjust"]
+        )
         return Predictor(
             preprocessor=load_preprocessor(description["preprocessor"]),
             models=tuple(

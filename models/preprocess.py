@@ -62,7 +62,7 @@ class CategoricalColumn(BaseModel):
     def encode(self, column: pd.Series) -> np.ndarray:
         """Category ids [n] int64."""
         values = column.astype("object").map(lambda v: None if pd.isna(v) else str(v))
-        return np.asarray(pd.Index(self.categories, dtype="object").get_indexer(values) + 1, dtype=np.int64)
+        return np.asarray(pd.Index(self.categories, dtype="object").get_indexer(pd.Index(values)) + 1, dtype=np.int64)
 
 
 class ImageInput(BaseModel):
@@ -118,7 +118,7 @@ class Preprocessor(BaseModel):
         """The raw columns that encoding needs."""
         if self.image is not None:
             return (self.image.column,)
-        return tuple(c.name for c in (*self.numeric, *self.categorical))
+        return (*(c.name for c in self.numeric), *(c.name for c in self.categorical))
 
     @property
     def inputs(self) -> Input:
@@ -178,7 +178,7 @@ def numeric_values(column: pd.Series, kind: str, categories: tuple[str, ...] | N
         return np.asarray(days, dtype=np.float64)
     if kind == "ordinal" and categories is not None:
         values = column.astype("object").map(lambda v: None if pd.isna(v) else str(v))
-        ranks = pd.Index(categories, dtype="object").get_indexer(values).astype(np.float64)
+        ranks = pd.Index(categories, dtype="object").get_indexer(pd.Index(values)).astype(np.float64)
         return np.where(ranks < 0, np.nan, ranks)
     try:
         return np.asarray(pd.to_numeric(column), dtype=np.float64)
@@ -214,7 +214,7 @@ def _fit_numeric(name: str, kind: str, categories: tuple[str, ...] | None, colum
 def _ids(rows: pd.DataFrame, column: str, names: tuple[str, ...], strict: bool) -> torch.Tensor:
     if column not in rows.columns:
         return torch.zeros(len(rows), dtype=torch.int64)
-    ids = pd.Index(names, dtype="object").get_indexer(rows[column].astype("object").map(str))
+    ids = pd.Index(names, dtype="object").get_indexer(pd.Index(rows[column].astype("object").map(str)))
     if strict and (ids < 0).any():
         unknown = str(rows[column].iloc[int(np.argmax(ids < 0))])
         raise InputError(f"column '{column}': '{unknown}' is not a class. {nearest(unknown, names)}")

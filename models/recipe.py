@@ -81,15 +81,23 @@ class Recipe:
             slot = part.slot
             if slot in SEVERAL:
                 every = tuple(changed if c.name == part.name else c for c in getattr(result, slot))
-                result = replace(result, **{slot: every})
+                result = result.switched({slot: every})
             else:
-                result = replace(result, **{slot: changed})
+                result = result.switched({slot: changed})
         return result
+
+    def switched(self, methods: Mapping[str, Any]) -> Recipe:
+        """The recipe with other methods (or None) in some slots, as a phase of a schedule asks for."""
+        return replace(self, **methods)
 
     def in_training(self) -> tuple[Component, ...]:
         """The methods that act while a model trains, by gradient: all but those of the table and of the trained model."""
         plain = type(self.loss).name == "none"
-        return tuple(c for c in self.components().values() if c.slot not in ("resample", "adjust") and not (plain and c is self.loss))
+        return tuple(
+            c
+            for c in self.components().values()
+            if c.slot not in ("resample", "adjust") and not (plain and c is self.loss)
+        )
 
     @property
     def batched(self) -> bool:
@@ -105,9 +113,13 @@ class Recipe:
                     "Choose another method, or set target.kind."
                 )
             if "groups" in part.needs and not groups:
-                raise InputError(f"{where}: '{part.name}' needs groups. Name a sensitive attribute in `sensitive`, or leave it out.")
+                raise InputError(
+                    f"{where}: '{part.name}' needs groups. Name a sensitive attribute in `sensitive`, or leave it out."
+                )
             if "table" in part.needs and image:
-                raise InputError(f"{where}: '{part.name}' works on tables, but the data are images. Choose random_over or random_under.")
+                raise InputError(
+                    f"{where}: '{part.name}' works on tables, but the data are images. Choose random_over or random_under."
+                )
 
 
 def parse(spec: str | Mapping[str, Any], where: str = "recipe") -> Recipe:
@@ -179,7 +191,9 @@ def _assemble(name: str, chosen: list[tuple[type[Component], dict[str, Any]]]) -
             key = f"{kind.slot}.{kind.name}"
         else:
             if kind.slot in slots:
-                raise InputError(f"'{slots[kind.slot].name}' and '{kind.name}' both act in slot '{kind.slot}', which takes one.")
+                raise InputError(
+                    f"'{slots[kind.slot].name}' and '{kind.name}' both act in slot '{kind.slot}', which takes one."
+                )
             slots[kind.slot] = part
             key = kind.slot
         fixed.update(f"{key}.{v}" for v in values)
@@ -200,10 +214,14 @@ def _check_phases(recipe: Recipe) -> None:
         for slot in phase.switch:
             taken = getattr(recipe, slot)
             if taken is not None and slot != "loss":
-                raise InputError(f"schedule '{recipe.schedule.name}' switches slot '{slot}', which '{taken.name}' holds. Leave one out.")
+                raise InputError(
+                    f"schedule '{recipe.schedule.name}' switches slot '{slot}', which '{taken.name}' holds. Leave one out."
+                )
 
 
-def competitors(specs: Iterable[str | Mapping[str, Any]], where: str = "params.yaml: search.recipes") -> dict[str, Recipe]:
+def competitors(
+    specs: Iterable[str | Mapping[str, Any]], where: str = "params.yaml: search.recipes"
+) -> dict[str, Recipe]:
     """Every recipe that competes, by name: the baselines first, then the user's. A name used twice is an error."""
     found = {name: parse(name) for name in BASELINES}
     for position, spec in enumerate(specs):
@@ -211,6 +229,8 @@ def competitors(specs: Iterable[str | Mapping[str, Any]], where: str = "params.y
         if recipe.name in BASELINES and isinstance(spec, str):
             continue
         if recipe.name in found:
-            raise InputError(f"{where}[{position}]: a recipe '{recipe.name}' is there already. Give one of them another `name`.")
+            raise InputError(
+                f"{where}[{position}]: a recipe '{recipe.name}' is there already. Give one of them another `name`."
+            )
         found[recipe.name] = recipe
     return found

@@ -94,7 +94,13 @@ def _fit(
 
 
 def _metrics(
-    params: Params, recipe: Recipe, models: Sequence[Model], valid: Split, calib: Split, statistics: Statistics, schema: Schema
+    params: Params,
+    recipe: Recipe,
+    models: Sequence[Model],
+    valid: Split,
+    calib: Split,
+    statistics: Statistics,
+    schema: Schema,
 ) -> dict[str, float | None]:
     """Metrics of these models on validation rows, with their adjusters fitted on calibration rows."""
     states, _ = fit_adjusters(recipe.adjust, average(models, calib), calib, statistics)

@@ -18,10 +18,14 @@ def catalogue() -> dict[str, type[Component]]:
         for module in pkgutil.iter_modules([f"{path}/{slot}" for path in package.__path__]):
             imported = importlib.import_module(f"{package.__name__}.{slot}.{module.name}")
             for _, member in inspect.getmembers(imported, inspect.isclass):
-                if not (issubclass(member, Component) and member.__module__ == imported.__name__ and "name" in vars(member)):
+                if not (
+                    issubclass(member, Component) and member.__module__ == imported.__name__ and "name" in vars(member)
+                ):
                     continue
                 if member.slot != slot:
-                    raise TypeError(f"{imported.__name__}: '{member.name}' declares slot '{member.slot}' in folder '{slot}'")
+                    raise TypeError(
+                        f"{imported.__name__}: '{member.name}' declares slot '{member.slot}' in folder '{slot}'"
+                    )
                 if member.name in found:
                     raise TypeError(f"{imported.__name__}: a method '{member.name}' exists already")
                 found[member.name] = member

@@ -7,7 +7,11 @@ from typing import cast
 from models.errors import InputError, nearest
 from models.learners.learner import Learner, Model
 
-_LEARNERS = {"mlp": "models.learners.torch:MLP", "resnet32": "models.learners.torch:ResNet32", "trees": "models.learners.trees:Trees"}
+_LEARNERS = {
+    "mlp": "models.learners.torch:MLP",
+    "resnet32": "models.learners.torch:ResNet32",
+    "trees": "models.learners.trees:Trees",
+}
 _MODELS = {"net": "models.learners.torch:NetModel", "trees": "models.learners.trees:TreesModel"}
 
 

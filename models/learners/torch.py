@@ -44,7 +44,10 @@ class Weights:
     """The parameters of all members in one buffer [P, N], with a view per parameter that gradients are taken of."""
 
     def __init__(self, nets: Sequence[Net], own: Sequence[Mapping[str, Tensor]], device: torch.device) -> None:
-        named = [{**dict(net.named_parameters()), **{f"own.{k}": v for k, v in o.items()}} for net, o in zip(nets, own, strict=True)]
+        named = [
+            {**dict(net.named_parameters()), **{f"own.{k}": v for k, v in o.items()}}
+            for net, o in zip(nets, own, strict=True)
+        ]
         self.shapes = {name: value.shape for name, value in named[0].items()}
         rows = [torch.cat([value.detach().reshape(-1) for value in member.values()]) for member in named]
         self.flat = torch.stack(rows).to(device)
@@ -183,7 +186,7 @@ class Population:
         """Switch the slots that the phase names; what is judged best starts anew, as the objective may have changed."""
         self.phase = phase
         current = self.phases[phase]
-        self.active = replace(self.recipe, **dict(current.switch))
+        self.active = self.recipe.switched(current.switch)
         wanted = self.active.components()
         self.state = {key: self.state.get(key) or self._initial(part) for key, part in wanted.items()}
         self.best_loss.fill_(math.inf)
@@ -297,7 +300,9 @@ class Population:
             )
             loss = losses.sum()
         taken = torch.autograd.grad(loss, list(views.values()), allow_unused=True)
-        gradients = {k: g if g is not None else torch.zeros_like(v) for (k, v), g in zip(views.items(), taken, strict=True)}
+        gradients = {
+            k: g if g is not None else torch.zeros_like(v) for (k, v), g in zip(views.items(), taken, strict=True)
+        }
         with torch.no_grad():
             if self.active.optimize is not None:
                 gradients = self._transformed(gradients, progress)
@@ -385,7 +390,15 @@ class Population:
             loss = self.active.loss.with_values(self._of("loss", hyper))
             targets = one_hot(valid.labels[rows], valid.classes)
             logits = self._logits(parameters, valid.numeric[rows], valid.categorical[rows])
-            batch = Batch(valid.numeric[rows], valid.categorical[rows], targets, valid.labels[rows], valid.groups[rows], factor[rows], rows)
+            batch = Batch(
+                valid.numeric[rows],
+                valid.categorical[rows],
+                targets,
+                valid.labels[rows],
+                valid.groups[rows],
+                factor[rows],
+                rows,
+            )
             return (loss.losses(state, logits, batch, progress) * factor[rows]).sum()
 
         for rows in torch.arange(len(valid), device=self.device).split(EVALUATION_ROWS):
@@ -439,7 +452,9 @@ class Population:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on where a checkpoint was made, bit for bit."""
         tensors, numbers = checkpoint
-        get = {k: v.to(self.device) for k, v in tensors.items() if not k.startswith(("generator/", "best_loss", "waited"))}
+        get = {
+            k: v.to(self.device) for k, v in tensors.items() if not k.startswith(("generator/", "best_loss", "waited"))
+        }
         self.alive, self.epoch = list(numbers["alive"]), numbers["epoch"]
         self._enter(numbers["phase"])
         self.weights.flat = get["flat"].clone()
@@ -507,7 +522,11 @@ def build_net(architecture: Mapping[str, Any], seed: int) -> Net:
                 architecture["channels"], architecture["mean"], architecture["deviation"], architecture["classes"], head
             )
         return mlp(
-            architecture["numeric"], architecture["cardinalities"], architecture["hidden"], architecture["classes"], head
+            architecture["numeric"],
+            architecture["cardinalities"],
+            architecture["hidden"],
+            architecture["classes"],
+            head,
         )
 
 

@@ -100,7 +100,9 @@ class Trees(Learner):
                     if on_epoch is not None and (rounds % REPORT_EVERY == 0 or rounds == plan.budget):
                         on_epoch(rounds, lambda: _checkpoint(outcomes))
 
-                outcomes.append(self._fit_one(recipe.with_values(member.values), member, train, valid, inputs, plan, report))
+                outcomes.append(
+                    self._fit_one(recipe.with_values(member.values), member, train, valid, inputs, plan, report)
+                )
         return outcomes
 
     def _fit_one(
@@ -122,7 +124,9 @@ class Trees(Learner):
             return Outcome(None, f"{methods}: the row weights are not finite and positive")
         known = np.isin(valid.labels.cpu().numpy(), train.labels.cpu().numpy()) & (valid_weights > 0)
         if len(np.unique(train.labels.cpu().numpy())) < 2 or not known.any():
-            return Outcome(None, f"{methods}: trees need two classes among the training rows, and validation rows of them")
+            return Outcome(
+                None, f"{methods}: trees need two classes among the training rows, and validation rows of them"
+            )
         values = {k: r.default for k, r in self.space().items()} | dict(member.values)
         columns = len(inputs.cardinalities)
         boosting = Boosting(

@@ -1,10 +1,10 @@
-"""A boosted ensemble as plain tensors: read out of scikit-learn, saved without pickle, walked on any device."""
+"""A boosted ensemble as plain tensors: read out of scikit-learn, saved without pickle, evaluated on any device."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,18 +17,22 @@ from models.learners.learner import Model
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-CELLS = 1 << 20
-"""Rows x trees that are walked at once, so that memory stays bounded."""
+CELLS = 1 << 16
+"""Rows x trees that are evaluated at once: half a megabyte, which stays in a core's cache; more on an accelerator."""
+
+BITS = 63
+"""Leaves per word of a mask; the sign bit is left out, so that a mask is a sum of positive powers of two."""
 
 
 class TreesModel(Model):
-    """Trees as arrays over the nodes of all of them; tree t starts at node `roots[t]`.
+    """Trees as arrays over their inner nodes [N] and their leaves [M], each tree's leaves numbered from left to right.
 
-    feature [N] int64: the column a node looks at, categorical columns first; threshold [N] float64: a numeric value
-    goes left up to here; missing_left [N] bool; children [2 N] int64: left and right of node i at 2 i and 2 i + 1, a
-    leaf being its own children; value [N] float64: the leaf's contribution; category [N] int64: where the node's
-    category ids begin in `goes_left`, or -1 for a numeric one; goes_left [S] bool; roots [T] int64, round by round and
-    output by output; base [K] float64: the outputs before the first tree.
+    node_tree, node_column [N] int64: where a node is and which column it looks at, categorical columns first;
+    threshold [N] float32: a number goes left up to here; missing_left [N] bool; category [N] int64: where the entries
+    of a categorical node's ids begin in `goes_left` [S] bool, or -1 for a numeric one; first, middle, end [N] int64:
+    its left subtree holds the leaves first … middle - 1 of the tree, its right one middle … end - 1; leaf_tree [M]
+    int64 and leaf_value [M] float64; base [K] float64: the outputs before the first tree. Trees come round by round,
+    and within a round output by output.
     """
 
     kind = "trees"
@@ -36,13 +40,14 @@ class TreesModel(Model):
     def __init__(self, architecture: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         self._architecture = dict(architecture)
         self._tensors = dict(tensors)
+        self._compiled: _Compiled | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """The arrays by name."""
         return dict(self._tensors)
 
     def architecture(self) -> dict[str, Any]:
-        """`classes`; `present`, the classes that had training rows, in the order of the outputs; `rows`; `depth`."""
+        """`cardinalities` of the categorical columns; `classes`; `present`, the classes with training rows; `rows`; `trees`."""
         return dict(self._architecture)
 
     @classmethod
@@ -54,38 +59,21 @@ class TreesModel(Model):
     def raw(self, split: Split) -> Tensor:
         """Rows -> scikit-learn's raw predictions [n, K] float64, to the bit; K is 1 for two classes."""
         device = split.labels.device
-        arrays = {k: v.to(device) for k, v in self._tensors.items()}
-        outputs = arrays["base"].shape[0]
-        step = max(1, CELLS // max(1, arrays["roots"].shape[0]))
+        if self._compiled is None or self._compiled.values.device != device:
+            tensors = {k: v.to(device) for k, v in self._tensors.items()}
+            self._compiled = _compile(tensors, self._architecture["trees"], self._architecture["cardinalities"])
+        compiled = self._compiled
+        base = self._tensors["base"].to(device)
+        cells = CELLS if device.type == "cpu" else 256 * CELLS
+        step = max(1, cells // max(1, self._architecture["trees"]))
         pieces = []
         for ids, numeric in zip(split.categorical.split(step), split.numeric.split(step), strict=True):
-            contributions = self._walk(arrays, ids, numeric).unflatten(1, (-1, outputs))
-            total = arrays["base"].repeat(len(ids), 1)
+            total = base[:, None].repeat(1, len(ids))
             # One round after the other, as boosting adds them: another order would round differently.
-            for round_ in contributions.unbind(1):
-                total = total + round_
-            pieces.append(total)
+            for one in compiled.leaf_values(ids, numeric).unflatten(0, (-1, len(base))):
+                total += one
+            pieces.append(total.T)
         return torch.cat(pieces)
-
-    def _walk(self, arrays: Mapping[str, Tensor], ids: Tensor, numeric: Tensor) -> Tensor:
-        """Category ids [b, K] and numeric columns [b, F] -> the leaf value of each row in each tree [b, T]."""
-        columns = ids.shape[1]
-        rows = torch.cat([ids.double(), numeric.double()], 1)
-        missing = rows.isnan()
-        any_missing, any_category = bool(missing.any()), columns > 0
-        node = arrays["roots"].expand(len(rows), -1)
-        for _ in range(self._architecture["depth"]):
-            feature = arrays["feature"][node]
-            value = rows.gather(1, feature)
-            left = value <= arrays["threshold"][node]
-            if any_missing:
-                left = torch.where(missing.gather(1, feature), arrays["missing_left"][node], left)
-            if any_category:
-                category = arrays["category"][node]
-                entry = torch.where(category >= 0, category + value.nan_to_num().long(), 0)
-                left = torch.where(category >= 0, arrays["goes_left"][entry], left)
-            node = arrays["children"][2 * node + (~left).long()]
-        return arrays["value"][node]
 
     def logits(self, split: Split) -> Tensor:
         """Rows -> logits [n, C] float32; a class without training rows has about half a row's probability."""
@@ -99,39 +87,150 @@ class TreesModel(Model):
         return raw.float()
 
 
+class _Compiled(NamedTuple):
+    """The arrays arranged for whole columns and whole trees at once.
+
+    A node whose row turns right rules out the leaves of its left subtree; the leftmost leaf that no node rules out is
+    the one that the row reaches (Lucchese et al. 2015, QuickScorer). Leaves are bits of W words, the node i of every
+    tree T a matrix of masks, so that all trees take one node at a time.
+    """
+
+    numeric: tuple[tuple[int, Tensor, Tensor], ...]  # column, thresholds [Nj, 1], missing_left [Nj, 1]
+    categorical: tuple[tuple[int, Tensor], ...]  # column, goes_left by id [Nj, cardinality]
+    order: Tensor  # [I * T] positions of the padded nodes of all trees in the columns' order
+    masks: Tensor  # [I, W, T, 1] int64, the leaves that stay when the row turns right
+    values: Tensor  # [T, W * BITS] float64
+
+    def leaf_values(self, ids: Tensor, numeric: Tensor) -> Tensor:
+        """Category ids [b, K] and numeric columns [b, F] -> the value of each row's leaf in each tree [T, b]."""
+        left = [table.index_select(1, ids[:, column]) for column, table in self.categorical]
+        for column, thresholds, missing_left in self.numeric:
+            value = numeric[:, column]
+            turns, missing = value <= thresholds, value.isnan()
+            left.append(turns | (missing & missing_left) if bool(missing.any()) else turns)
+        # The last node is the one that padding points to: it rules nothing out.
+        left.append(torch.ones(1, len(ids), dtype=torch.bool, device=ids.device))
+        inner, words, trees, _ = self.masks.shape
+        turned = torch.cat(left).index_select(0, self.order).view(inner, 1, trees, len(ids))
+        stays = torch.full((words, trees, len(ids)), -1, dtype=torch.int64, device=ids.device)
+        everything = torch.tensor(-1, device=ids.device)
+        for i in range(inner):
+            stays &= torch.where(turned[i], everything, self.masks[i])
+        leaf = torch.zeros(trees, len(ids), dtype=torch.int64, device=ids.device)
+        for word in reversed(range(words)):
+            # The lowest bit as a float: its exponent is its position, exactly.
+            lowest = torch.frexp((stays[word] & -stays[word]).double()).exponent - 1
+            leaf = torch.where(stays[word] != 0, lowest + word * BITS, leaf)
+        return self.values.gather(1, leaf)
+
+
+def _compile(tensors: Mapping[str, Tensor], trees: int, cardinalities: list[int]) -> _Compiled:
+    tree, column, category = tensors["node_tree"], tensors["node_column"], tensors["category"]
+    device, nodes, width = tree.device, len(tree), len(cardinalities)
+    numeric, categorical, arranged = [], [], []
+    for j in sorted(set(column.tolist())):
+        mine = torch.nonzero(column == j)[:, 0]
+        if j < width:
+            entries = category[mine][:, None] + torch.arange(cardinalities[j], device=device)
+            categorical.append((j, tensors["goes_left"][entries]))
+        else:
+            numeric.append((j - width, tensors["threshold"][mine][:, None], tensors["missing_left"][mine][:, None]))
+        arranged.append(mine)
+    numeric_last = [m for m in arranged if int(column[m[0]]) < width] + [
+        m for m in arranged if int(column[m[0]]) >= width
+    ]
+    place = torch.empty(nodes, dtype=torch.int64, device=device)
+    if nodes:
+        place[torch.cat(numeric_last)] = torch.arange(nodes, device=device)
+
+    per_tree, leaves = torch.bincount(tree, minlength=trees), torch.bincount(tensors["leaf_tree"], minlength=trees)
+    inner, words = max(1, int(per_tree.max())), -(-int(leaves.max()) // BITS)
+    slot = torch.arange(nodes, device=device) - (per_tree.cumsum(0) - per_tree)[tree]
+    order = torch.full((inner, trees), nodes, dtype=torch.int64, device=device)
+    order[slot, tree] = place
+
+    leaf = torch.arange(words * BITS, device=device)
+    ruled_out = (tensors["first"][:, None] <= leaf) & (leaf < tensors["middle"][:, None])
+    bits = (ruled_out.view(nodes, words, BITS).long() << torch.arange(BITS, device=device)).sum(-1)
+    masks = torch.full((inner, words, trees, 1), -1, dtype=torch.int64, device=device)
+    masks[slot, :, tree, 0] = ~bits
+    position = (
+        torch.arange(len(tensors["leaf_tree"]), device=device) - (leaves.cumsum(0) - leaves)[tensors["leaf_tree"]]
+    )
+    values = torch.zeros(trees, words * BITS, dtype=torch.float64, device=device)
+    values[tensors["leaf_tree"], position] = tensors["leaf_value"]
+    return _Compiled(tuple(numeric), tuple(categorical), order.reshape(-1), masks, values)
+
+
 def export(
     boosting: HistGradientBoostingClassifier, rounds: int, codes: list[NDArray[np.float64]], classes: int, rows: int
 ) -> TreesModel:
     """The first `rounds` of a fitted ensemble; `codes` say which code of the ensemble each category id became."""
     predictors = [tree for one in boosting._predictors[:rounds] for tree in one]
-    parts: dict[str, list[NDArray[Any]]] = {k: [] for k in ("feature", "threshold", "missing_left", "children", "value", "category")}
-    goes_left: list[NDArray[np.bool_]] = [np.zeros(1, dtype=np.bool_)]
-    roots, start, entries, depth = [], 0, 1, 0
-    for tree in predictors:
-        nodes = tree.nodes
-        leaf, own = nodes["is_leaf"].astype(bool), np.arange(start, start + len(nodes))
-        categorical = nodes["is_categorical"].astype(bool) & ~leaf
-        category = np.full(len(nodes), -1, dtype=np.int64)
-        for i in np.flatnonzero(categorical):
-            members = _goes_left(nodes[i], tree.raw_left_cat_bitsets[nodes["bitset_idx"][i]], codes[nodes["feature_idx"][i]])
+    names = (
+        "node_tree",
+        "node_column",
+        "threshold",
+        "missing_left",
+        "category",
+        "first",
+        "middle",
+        "end",
+        "leaf_tree",
+        "leaf_value",
+    )
+    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+    goes_left, entries = [np.zeros(1, dtype=np.bool_)], 1
+    for position, tree in enumerate(predictors):
+        inner = tree.nodes[tree.nodes["is_leaf"] == 0]
+        leaves = tree.nodes[tree.nodes["is_leaf"] == 1]
+        category = np.full(len(inner), -1, dtype=np.int64)
+        for i in np.flatnonzero(inner["is_categorical"]):
+            members = _goes_left(
+                inner[i], tree.raw_left_cat_bitsets[inner["bitset_idx"][i]], codes[inner["feature_idx"][i]]
+            )
             goes_left.append(members)
             category[i], entries = entries, entries + len(members)
-        left = np.where(leaf, own, nodes["left"].astype(np.int64) + start)
-        right = np.where(leaf, own, nodes["right"].astype(np.int64) + start)
-        parts["feature"].append(np.where(leaf, 0, nodes["feature_idx"]).astype(np.int64))
-        parts["threshold"].append(np.where(leaf | categorical, 0.0, nodes["num_threshold"]))
-        parts["missing_left"].append(nodes["missing_go_to_left"].astype(np.bool_))
-        parts["children"].append(np.stack([left, right], 1).reshape(-1))
-        parts["value"].append(np.where(leaf, nodes["value"], 0.0))
+        parts["node_tree"].append(np.full(len(inner), position, dtype=np.int64))
+        parts["node_column"].append(inner["feature_idx"].astype(np.int64))
+        parts["threshold"].append(_rounded_down(np.where(inner["is_categorical"] == 1, 0.0, inner["num_threshold"])))
+        parts["missing_left"].append(inner["missing_go_to_left"].astype(np.bool_))
         parts["category"].append(category)
-        roots.append(start)
-        start, depth = start + len(nodes), max(depth, tree.get_max_depth())
+        for name, bound in zip(("first", "middle", "end"), _subtrees(tree.nodes).T, strict=True):
+            parts[name].append(bound)
+        parts["leaf_tree"].append(np.full(len(leaves), position, dtype=np.int64))
+        parts["leaf_value"].append(leaves["value"].astype(np.float64))
     arrays = {name: np.concatenate(pieces) for name, pieces in parts.items()}
     arrays["goes_left"] = np.concatenate(goes_left)
-    arrays["roots"] = np.array(roots, dtype=np.int64)
     arrays["base"] = np.asarray(boosting._baseline_prediction, dtype=np.float64).reshape(-1)
-    architecture = {"classes": classes, "present": [int(c) for c in boosting.classes_], "rows": rows, "depth": depth}
+    architecture = {
+        "cardinalities": [len(code) for code in codes], "classes": classes, "present": [int(c) for c in boosting.classes_],
+        "rows": rows, "trees": len(predictors),
+    }  # fmt: skip
     return TreesModel(architecture, {name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
+
+
+def _subtrees(nodes: NDArray[Any]) -> NDArray[np.int64]:
+    """First leaf, first leaf of the right subtree and leaf after the last of each inner node [I, 3].
+
+    scikit-learn numbers nodes in preorder, so that a subtree's leaves follow one another, and children come after
+    their parent.
+    """
+    leaf = nodes["is_leaf"].astype(np.int64)
+    before = np.cumsum(leaf) - leaf
+    end = before + leaf
+    right = nodes["right"].astype(np.int64)
+    for i in np.flatnonzero(leaf == 0)[::-1]:
+        end[i] = end[right[i]]
+    inner = leaf == 0
+    return np.stack([before[inner], before[right[inner]], end[inner]], 1)
+
+
+def _rounded_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The largest float32 not above each threshold: float32 values compare with it as with the threshold itself."""
+    with np.errstate(over="ignore"):
+        rounded = thresholds.astype(np.float32)
+    return np.where(rounded > thresholds, np.nextafter(rounded, np.float32(-np.inf)), rounded)
 
 
 def _goes_left(node: Any, bits: NDArray[np.uint32], codes: NDArray[np.float64]) -> NDArray[np.bool_]:

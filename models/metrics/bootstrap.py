@@ -9,7 +9,8 @@ distributed, without drawing rows at all.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from statistics import NormalDist
 
 import numpy as np
 
@@ -40,12 +41,22 @@ def cell_weights(counts: Floats, draws: int, rng: np.random.Generator) -> Floats
     return rng.standard_gamma(counts, (draws, *counts.shape))
 
 
-def percentile(draws: Floats, value: float, confidence: float) -> Interval:
-    """The middle share of the draws, widened to contain the estimate; none if the figure is undefined in any draw."""
+def percentile(draws: Floats, value: float, confidence: float, fewest: int) -> Interval:
+    """Bias-corrected percentiles of the draws (Efron 1981), widened to contain the estimate.
+
+    None if the figure is undefined in any draw. The correction moves the percentiles by twice the bias that the
+    resamples show; it is bounded, because at the edge of a figure's range no resample lies on the far side. `fewest`,
+    the rows of the rarest class, widens them as Student's t does, for resamples of few rows spread too little
+    (Hesterberg 2015).
+    """
     if not len(draws) or not np.isfinite(draws).all():
         return NONE
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
+    normal = NormalDist()
+    below = float((draws < value).mean() + (draws == value).mean() / 2)
+    bias = min(max(normal.inv_cdf(min(max(below, 1e-9), 1 - 1e-9)), -0.5), 0.5)
+    z, spare = normal.inv_cdf((1 + confidence) / 2), max(fewest - 1, 1)
+    z = (z + (z**3 + z) / (4 * spare)) * float(np.sqrt(1 + 1 / spare))
+    low, high = np.quantile(draws, [normal.cdf(2 * bias - z), normal.cdf(2 * bias + z)])
     return Interval(float(min(low, value)), float(max(high, value)))
 
 
@@ -61,42 +72,65 @@ def with_unseen_errors(confusion: Floats) -> Floats:
     return confusion + np.where(alike & empty, 1 / classes / (classes - 1), 0.0)
 
 
-def of_metric(name: str, scored: Scored, draws: int, confidence: float, rng: np.random.Generator) -> Interval:
-    """Interval of one metric over these rows: any that is computed from decisions, a ranking or losses."""
-    if name in FROM_RANKING:
-        return _of_ranking(name, scored, draws, confidence, rng)
-    if name in FROM_LOSSES:
-        return _of_losses(name, scored, draws, confidence, rng)
-    formula = FROM_CONFUSION[name]
-    confusion = confusion_matrix(scored.labels, scored.decisions, scored.classes)
-    cells = cell_weights(with_unseen_errors(confusion), draws, rng)
-    return percentile(formula(cells), float(formula(confusion)), confidence)
+def of_metrics(
+    names: Collection[str], scored: Scored, draws: int, confidence: float, seed: int, about: str = ""
+) -> dict[str, Interval]:
+    """Intervals over these rows of any metrics that are computed from decisions, a ranking or losses.
+
+    `about` names the rows; a metric's interval does not depend on which others are asked for with it.
+    """
+    from_counts = [name for name in names if name in FROM_CONFUSION]
+    from_scores = [name for name in names if name in FROM_RANKING or name in FROM_LOSSES]
+    result: dict[str, Interval] = {}
+    fewest = int(scored.class_counts.min())
+    if from_counts:
+        confusion = confusion_matrix(scored.labels, scored.decisions, scored.classes)
+        cells = cell_weights(with_unseen_errors(confusion), draws, generator(seed, about, "counts"))
+        for name in from_counts:
+            formula = FROM_CONFUSION[name]
+            result[name] = percentile(formula(cells), float(formula(confusion)), confidence, fewest)
+    if from_scores and len(scored):
+        values, drawn = _draw_scores(from_scores, scored, draws, generator(seed, about, "scores"))
+        for name in from_scores:
+            result[name] = _checked(name, values[name], drawn[name], fewest, confidence)
+    return {name: result.get(name, NONE) for name in names}
 
 
-def _of_ranking(name: str, scored: Scored, draws: int, confidence: float, rng: np.random.Generator) -> Interval:
-    """An area under a curve; where no resample moves it (every positive above every negative), a share's interval."""
-    area = FROM_RANKING[name]
+def _draw_scores(
+    names: list[str], scored: Scored, draws: int, rng: np.random.Generator
+) -> tuple[dict[str, float], dict[str, Floats]]:
+    """Estimate and draws of areas under curves and mean losses, all from the same resamples."""
     orders = rankings(scored)
-    value = float(np.mean([area(*order.sums()) for order in orders]))
+    # The rows may be put into any order first: with one ranking its own saves moving every resample into it.
+    first = orders[0].order if len(orders) == 1 else np.arange(len(scored))
+    losses = {name: FROM_LOSSES[name](scored)[first] for name in names if name in FROM_LOSSES}
+    ranked = [name for name in names if name in FROM_RANKING]
+    values = {name: float(mean_loss(loss)) for name, loss in losses.items()}
+    values |= {name: float(np.mean([FROM_RANKING[name](*order.sums()) for order in orders])) for name in ranked}
+    drawn: dict[str, list[Floats]] = {name: [] for name in names}
+    for weights in row_weights(len(scored), draws, rng):
+        for name, loss in losses.items():
+            drawn[name].append(mean_loss(loss, weights))
+        areas: dict[str, list[Floats]] = {name: [] for name in ranked}
+        for order in orders if ranked else ():
+            pair = order.sums_ranked(weights) if len(orders) == 1 else order.sums(weights)
+            for name in ranked:
+                areas[name].append(FROM_RANKING[name](*pair))
+        for name in ranked:
+            drawn[name].append(np.asarray(np.mean(areas[name], axis=0)))
+    return values, {name: np.concatenate(parts) for name, parts in drawn.items()}
+
+
+def _checked(name: str, value: float, drawn: Floats, fewest: int, confidence: float) -> Interval:
+    """The percentile interval, unless no resample moves the figure: then what a share of the rarest class would have.
+
+    A ranking without a single error is certain for a bootstrap; equal losses of all rows say nothing of another row.
+    """
     if not np.isfinite(value):
         return NONE
-    # One ranking can take the draws in its own order, which saves moving them; several must share the rows' weights.
-    alone = len(orders) == 1
-    drawn = [
-        np.mean([area(*(order.sums_ranked(w) if alone else order.sums(w))) for order in orders], axis=0)
-        for w in row_weights(len(scored), draws, rng)
-    ]
-    found = percentile(np.concatenate(drawn), value, confidence)
+    found = percentile(drawn, value, confidence, fewest)
     if found.high - found.low > 1e-9:
         return found
-    fewest = int(scored.class_counts.min())
-    return intervals.of_share(value * fewest, fewest, confidence)
-
-
-def _of_losses(name: str, scored: Scored, draws: int, confidence: float, rng: np.random.Generator) -> Interval:
-    """A mean loss; none when all rows lose the same, where nothing says how much another row would."""
-    losses = FROM_LOSSES[name](scored)
-    if not len(losses) or float(np.ptp(losses)) < 1e-12:
+    if name in FROM_LOSSES:
         return NONE
-    drawn = [mean_loss(losses, w) for w in row_weights(len(scored), draws, rng)]
-    return percentile(np.concatenate(drawn), float(mean_loss(losses)), confidence)
+    return intervals.of_share(value * fewest, fewest, confidence)

@@ -47,7 +47,9 @@ def bin_index(confidence: Floats, bins: int) -> Ints:
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
-def bin_sums(scored: Scored, bins: int, weights: Floats | None = None, keys: Ints | None = None, groups: int = 1) -> Floats:
+def bin_sums(
+    scored: Scored, bins: int, weights: Floats | None = None, keys: Ints | None = None, groups: int = 1
+) -> Floats:
     """Rows, hits and summed confidence per bin [..., 3, G, bins]; `keys` [n] are group ids, one group without."""
     confidence, hit = confidence_and_hit(scored)
     places = bin_index(confidence, bins) + (0 if keys is None else keys * bins)

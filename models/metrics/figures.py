@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -72,17 +72,28 @@ def shortage(per_class: Sequence[int], classes: Sequence[str], evidence: Evidenc
     return ""
 
 
-def overall_figures(scored: Scored, classes: Sequence[str], terms: Terms) -> dict[str, Figure]:
-    """Every metric over all rows, by name. Too few rows are said, the value stays."""
-    return {name: overall_figure(name, scored, classes, terms) for name in OVERALL}
+def overall_figures(
+    scored: Scored, classes: Sequence[str], terms: Terms, names: Sequence[str] = OVERALL, about: str = ""
+) -> dict[str, Figure]:
+    """Metrics over all rows, by name. Too few rows are said, the value stays.
 
-
-def overall_figure(name: str, scored: Scored, classes: Sequence[str], terms: Terms, about: str = "") -> Figure:
-    """One metric over all rows; `about` names the rows, so that each figure has its own stream of draws."""
+    `about` names the rows for the bootstrap; a figure does not depend on which others are asked for with it.
+    """
     counts = scored.class_counts.tolist()
-    why = shortage(counts, classes, terms.evidence, BY_NAME[name].over == "classes")
-    value = overall(scored, bins=terms.bins)[name]
-    return _figure(name, value, scored, terms, about, why)
+    values = overall(scored, bins=terms.bins) if len(scored) else dict.fromkeys(OVERALL)
+    defined = [name for name in names if values[name] is not None]
+    found = _intervals(defined, scored, terms, about)
+    figures: dict[str, Figure] = {}
+    for name in names:
+        value = values[name]
+        why = shortage(counts, classes, terms.evidence, BY_NAME[name].over == "classes")
+        if value is None:
+            figures[name] = _hidden(len(scored), why or "not defined for these rows")
+            continue
+        method: Literal["score", "bootstrap"] = "score" if name in SCORE else "bootstrap"
+        evidence: Verdict = "insufficient" if why else "sufficient"
+        figures[name] = Figure(value, *_ends(found[name]), rows=len(scored), evidence=evidence, note=why, method=method)
+    return figures
 
 
 def class_figures(scored: Scored, classes: Sequence[str], terms: Terms) -> dict[str, dict[str, Figure]]:
@@ -100,33 +111,26 @@ def group_figures(scored: Scored, classes: Sequence[str], grouping: Grouping, te
     }
 
 
-def _figure(name: str, value: float | None, scored: Scored, terms: Terms, about: str, why: str) -> Figure:
-    rows = len(scored)
-    evidence: Verdict = "insufficient" if why else "sufficient"
-    if value is None:
-        absent = int((scored.class_counts == 0).sum())
-        note = why or (f"not defined: {absent} of {scored.classes} classes have no rows" if absent else "not defined")
-        return Figure(None, rows=rows, evidence="insufficient", note=note)
-    found, method = _interval(name, value, scored, terms, about)
-    return Figure(value, *_ends(found), rows=rows, evidence=evidence, note=why, method=method)
+def _intervals(names: Sequence[str], scored: Scored, terms: Terms, about: str) -> dict[str, Interval]:
+    """The interval of each metric over these rows: in closed form where there is one, by bootstrap otherwise."""
+    others = [name for name in names if name not in SCORE]
+    found = bootstrap.of_metrics(others, scored, terms.draws, terms.confidence, terms.seed, about)
+    return found | {name: SCORE[name](scored, terms) for name in names if name in SCORE}
 
 
-def _interval(name: str, value: float, scored: Scored, terms: Terms, about: str) -> tuple[Interval, Literal["score", "bootstrap"]]:
-    """The interval of a metric over these rows, and how it was made."""
+def _recalled(scored: Scored) -> tuple[Floats, Floats]:
+    """Rows decided right and rows, per class."""
     confusion = confusion_matrix(scored.labels, scored.decisions, scored.classes)
-    hits, rows = np.diagonal(confusion), confusion.sum(1)
-    if name == "accuracy":
-        return intervals.of_share(float(hits.sum()), float(rows.sum()), terms.confidence), "score"
-    if name == "balanced_accuracy":
-        return intervals.of_mean(hits, rows, terms.confidence), "score"
-    if name == "g_mean":
-        return intervals.of_geometric_mean(hits, rows, terms.confidence), "score"
-    if name == "worst_class_recall":
-        return intervals.of_smallest(hits, rows, terms.confidence), "score"
-    if name == "ece":
-        return intervals.of_ece(bin_sums(scored, terms.bins)[:, 0], terms.confidence), "score"
-    rng = bootstrap.generator(terms.seed, about, name)
-    return bootstrap.of_metric(name, scored, terms.draws, terms.confidence, rng), "bootstrap"
+    return np.diagonal(confusion), confusion.sum(1)
+
+
+SCORE: dict[str, Callable[[Scored, Terms], Interval]] = {
+    "accuracy": lambda s, t: intervals.of_share(float((s.labels == s.decisions).sum()), len(s), t.confidence),
+    "balanced_accuracy": lambda s, t: intervals.of_mean(*_recalled(s), t.confidence),
+    "g_mean": lambda s, t: intervals.of_geometric_mean(*_recalled(s), t.confidence),
+    "worst_class_recall": lambda s, t: intervals.of_smallest(*_recalled(s), t.confidence),
+    "ece": lambda s, t: intervals.of_ece(bin_sums(s, t.bins)[:, 0], t.confidence),
+}
 
 
 def _one_class(confusion: Floats, c: int, terms: Terms) -> dict[str, Figure]:
@@ -149,14 +153,14 @@ def _one_class(confusion: Floats, c: int, terms: Terms) -> dict[str, Figure]:
     }  # fmt: skip
 
 
-def _one_group(scored: Scored, classes: Sequence[str], confusion: Floats, g: int, terms: Terms, about: str) -> GroupFigures:
+def _one_group(
+    scored: Scored, classes: Sequence[str], confusion: Floats, g: int, terms: Terms, about: str
+) -> GroupFigures:
     """The figures of one group, from its rows and from its place in the group confusions [G, C, C]."""
     counts = scored.class_counts.tolist()
-    values = overall(scored, bins=terms.bins) if len(scored) else dict.fromkeys(OVERALL)
-    metrics: dict[str, Figure] = {}
-    for name in OVERALL:
-        why = shortage(counts, classes, terms.evidence, BY_NAME[name].over == "classes")
-        metrics[name] = _hidden(len(scored), why) if why else _figure(name, values[name], scored, terms, about, why)
+    lacking = {name: shortage(counts, classes, terms.evidence, BY_NAME[name].over == "classes") for name in OVERALL}
+    metrics = overall_figures(scored, classes, terms, [name for name in OVERALL if not lacking[name]], about)
+    metrics = {name: metrics.get(name) or _hidden(len(scored), lacking[name]) for name in OVERALL}
     rare = shortage(counts, classes, terms.evidence, every_class=False)
     compared = [_group_rates(confusion, k, g, terms, rare) for k in range(len(compared_classes(len(classes))))]
     if len(classes) == 2:

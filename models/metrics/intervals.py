@@ -165,8 +165,12 @@ def of_ratio_gap(families: list[tuple[Rates, Bools]], confidence: float) -> Inte
 def _ratio_limits(share: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
     """Limits of share[a] / share[b] for all a, b [G, G], capped at 1, which a smallest ratio cannot exceed."""
     product = share[:, None] * share[None, :]
-    lower = _ratio_root(product, low[:, None] * (2 * share - low)[:, None], high[None, :] * (2 * share - high)[None, :], -1)
-    upper = _ratio_root(product, high[:, None] * (2 * share - high)[:, None], low[None, :] * (2 * share - low)[None, :], +1)
+    lower = _ratio_root(
+        product, low[:, None] * (2 * share - low)[:, None], high[None, :] * (2 * share - high)[None, :], -1
+    )
+    upper = _ratio_root(
+        product, high[:, None] * (2 * share - high)[:, None], low[None, :] * (2 * share - low)[None, :], +1
+    )
     return np.clip(np.nan_to_num(lower, nan=0.0), 0, 1), np.clip(np.nan_to_num(upper, nan=1.0, posinf=1.0), 0, 1)
 
 

@@ -11,7 +11,7 @@ from models.metrics.bootstrap import percentile, row_weights
 from models.metrics.calibration import FROM_LOSSES, bin_sums, ece, mean_loss
 from models.metrics.classification import FROM_CONFUSION, confusion_matrix
 from models.metrics.fairness import GAPS, Kind, ece_worst_group, gap, group_confusion, worst_group_accuracy
-from models.metrics.intervals import NONE, Interval, normal, wilson
+from models.metrics.intervals import NONE, Interval, of_share
 from models.metrics.ranking import FROM_RANKING, rankings
 from models.metrics.scored import Bools, Floats, Grouping, Ints, Scored
 
@@ -72,7 +72,7 @@ def paired_difference(
     same = np.array_equal(candidate.decisions, champion.decisions)
     if same and np.array_equal(candidate.probabilities, champion.probabilities):
         return value, Interval(value, value)
-    unseen = 0
+    unseen, fewest = 0, int(candidate.class_counts.min())
     if what.decisions_only:
         what, candidate, champion, unseen = _with_unseen_disagreement(what, candidate, champion)
     first, second = measure(what, candidate), measure(what, champion)
@@ -80,15 +80,17 @@ def paired_difference(
     for real in row_weights(len(candidate) - unseen, draws, rng):
         weights = np.hstack([real, rng.standard_gamma(0.5, (len(real), unseen))]) if unseen else real
         drawn.append(first(weights) - second(weights))
-    found = percentile(np.concatenate(drawn), value, confidence)
+    found = percentile(np.concatenate(drawn), value, confidence, fewest)
     reach = max(found.high - value, value - found.low)
     if reach < 1e-12:
         # No resample tells them apart (both rank perfectly, say): no more is known than the rarest class can show.
-        reach = float(wilson(np.zeros(1), candidate.class_counts.min(keepdims=True), normal((1 - confidence) / 2))[1][0])
+        reach = of_share(0, fewest, confidence).high
     return value, Interval(value - reach, value + reach)
 
 
-def _with_unseen_disagreement(what: Comparison, candidate: Scored, champion: Scored) -> tuple[Comparison, Scored, Scored, int]:
+def _with_unseen_disagreement(
+    what: Comparison, candidate: Scored, champion: Scored
+) -> tuple[Comparison, Scored, Scored, int]:
     """Two rows more for each label and group that occur: only the candidate is right, only the champion is.
 
     At half a row's weight (Jeffreys' prior on disagreement) they favour neither, and say that three disagreements of

@@ -34,7 +34,7 @@ class Ranking:
 
     def sums(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
         """Weight of positives and of negatives at each distinct score [..., U]; weights [..., n] are in row order."""
-        ranked = np.ones(len(self.order)) if weights is None else weights[..., self.order]
+        ranked = np.ones(len(self.order)) if weights is None else np.take(weights, self.order, axis=-1)
         return self.sums_ranked(ranked)
 
     def sums_ranked(self, ranked: Floats) -> tuple[Floats, Floats]:
@@ -62,13 +62,17 @@ def average_precision(positive: Floats, negative: Floats) -> Floats:
     positive, negative: weights at each distinct score, from the highest score down [..., U].
     """
     found = np.cumsum(positive, axis=-1)
-    precision = divide(found, found + np.cumsum(negative, axis=-1))
-    total = positive.sum(-1)
-    area = divide(np.nansum(positive * precision, axis=-1), np.asarray(total))
+    chosen = np.cumsum(positive + negative, axis=-1)
+    # Rows of weight 0 ahead of all others choose nothing: 0 / 0 there adds nothing.
+    gained = (positive * found / np.maximum(chosen, np.finfo(np.float64).tiny)).sum(-1)
+    area = divide(gained, np.asarray(positive.sum(-1)))
     return np.where(negative.sum(-1) > 0, area, np.nan)
 
 
-FROM_RANKING: dict[str, Callable[[Floats, Floats], Floats]] = {"roc_auc": roc_auc, "average_precision": average_precision}
+FROM_RANKING: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "roc_auc": roc_auc,
+    "average_precision": average_precision,
+}
 
 
 def rankings(scored: Scored) -> list[Ranking]:
@@ -86,7 +90,8 @@ def curve_points(ranking: Ranking, limit: int = 200) -> tuple[list[dict[str, flo
     keep = np.unique(np.r_[_spread(true, limit // 2), _spread(false, limit // 2)])
     roc = [{"false_positive_rate": 0.0, "true_positive_rate": 0.0}]
     roc += [
-        {"false_positive_rate": float(false[i] / false[-1]), "true_positive_rate": float(true[i] / true[-1])} for i in keep
+        {"false_positive_rate": float(false[i] / false[-1]), "true_positive_rate": float(true[i] / true[-1])}
+        for i in keep
     ]
     recall = [
         {

@@ -93,7 +93,9 @@ def _check(scored: Scored) -> None:
     """Shapes, class ids and probabilities."""
     rows = len(scored.labels)
     if scored.probabilities.ndim != 2 or scored.probabilities.shape[1] < 2:
-        raise InputError(f"probabilities must be [rows, classes] with two classes or more; found {scored.probabilities.shape}.")
+        raise InputError(
+            f"probabilities must be [rows, classes] with two classes or more; found {scored.probabilities.shape}."
+        )
     if scored.decisions.shape != (rows,) or scored.probabilities.shape[0] != rows:
         raise InputError(
             f"labels, decisions and probabilities must have the same rows; found {rows}, "

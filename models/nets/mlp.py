@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -33,7 +34,7 @@ class Layers(nn.Sequential):
     """Linear layers with ReLU between and after."""
 
     def __init__(self, widths: Sequence[int]) -> None:
-        pairs = [(nn.Linear(a, b), nn.ReLU()) for a, b in zip(widths[:-1], widths[1:], strict=True)]
+        pairs = [(nn.Linear(a, b), nn.ReLU()) for a, b in itertools.pairwise(widths)]
         super().__init__(*[module for pair in pairs for module in pair])
 
 

@@ -34,7 +34,9 @@ def frame(rows=3000, seed=0):
     rng = np.random.default_rng(seed)
     x, c = rng.normal(size=rows), rng.choice(["a", "b"], rows)
     risk = 1 / (1 + np.exp(-(2 * x + (c == "a") - 3)))
-    return pd.DataFrame({"x": x, "c": c, "sex": rng.choice(["F", "M"], rows), "y": np.where(rng.random(rows) < risk, "yes", "no")})
+    return pd.DataFrame(
+        {"x": x, "c": c, "sex": rng.choice(["F", "M"], rows), "y": np.where(rng.random(rows) < risk, "yes", "no")}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,9 @@ def test_it_loads_from_disk_alone_and_answers_the_same(predictor, tmp_path):
     predictor.save(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([DESCRIPTION, WEIGHTS])
     again = Predictor.load(tmp_path)
-    pd.testing.assert_frame_equal(predictor.predict_frame(frame(200, 5)), again.predict_frame(frame(200, 5)), check_exact=True)
+    pd.testing.assert_frame_equal(
+        predictor.predict_frame(frame(200, 5)), again.predict_frame(frame(200, 5)), check_exact=True
+    )
     assert again.schema == SCHEMA
 
 

@@ -46,7 +46,10 @@ class Temperature(Adjuster):
     name: ClassVar[str] = "temperature"
     formula: ClassVar[str] = "p = softmax(z / T), T minimizing the log loss"
     source: ClassVar[Source] = Source(
-        "On Calibration of Modern Neural Networks", "C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger", 2017, "arXiv:1706.04599"
+        "On Calibration of Modern Neural Networks",
+        "C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger",
+        2017,
+        "arXiv:1706.04599",
     )
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:

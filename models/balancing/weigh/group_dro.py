@@ -54,7 +54,5 @@ class GroupDRO(Weigher):
 
     def weigh(self, state: State, losses: Tensor, batch: Batch, progress: Tensor) -> tuple[Tensor, State]:
         """Losses [B] -> weights [B] and the next q."""
-        weights, q = group_dro(
-            state["q"], losses, batch.groups, self.step, state["rows_per_group"], self.adjustment
-        )
+        weights, q = group_dro(state["q"], losses, batch.groups, self.step, state["rows_per_group"], self.adjustment)
         return weights, {"q": q, "rows_per_group": state["rows_per_group"]}

@@ -44,7 +44,11 @@ def logits(rows: int = ROWS, seed: int = 1) -> torch.Tensor:
 @named(METHODS)
 def test_builds_from_defaults_and_says_where_it_comes_from(method):
     built = method.build({})
-    assert built.name and built.slot and built.tasks and built.source.title and built.formula
+    assert built.name
+    assert built.slot
+    assert built.tasks
+    assert built.source.title
+    assert built.formula
     for name, allowed in method.hyperparameters().items():
         allowed.check(getattr(built, name), name)
         if allowed.low is not None:
@@ -91,7 +95,9 @@ def test_loss_stands_a_class_without_training_rows(method: type[Loss]):
 def test_permuting_class_ids_permutes_the_loss(method: type[Loss]):
     order = torch.tensor([2, 0, 3, 1])
     counts, given = statistics(), batch()
-    permuted = Statistics(counts.class_counts[order], counts.group_counts, counts.class_group_counts[order], counts.rows)
+    permuted = Statistics(
+        counts.class_counts[order], counts.group_counts, counts.class_group_counts[order], counts.rows
+    )
     labels = order.argsort()[given.labels]
     moved = given._replace(labels=labels, targets=given.targets[:, order])
     part = method.build({})
@@ -158,7 +164,8 @@ def test_weights_are_finite_and_state_is_not_changed_in_place(method: type[Weigh
     before = {k: v.clone() for k, v in state.items()}
     weights, after = part.weigh(state, logits(rows).square().sum(-1), batch(rows, one_group), PROGRESS)
     assert weights.shape == (rows,)
-    assert torch.isfinite(weights).all() and (weights >= 0).all()
+    assert torch.isfinite(weights).all()
+    assert (weights >= 0).all()
     assert after.keys() == state.keys()
     for key, value in before.items():
         torch.testing.assert_close(state[key], value)

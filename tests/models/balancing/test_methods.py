@@ -32,7 +32,9 @@ STATISTICS = Statistics(COUNTS, torch.tensor([600.0, 510.0]), torch.stack([COUNT
 
 
 def test_cross_entropy_is_torchs():
-    torch.testing.assert_close(cross_entropy(LOGITS, TARGETS), functional.cross_entropy(LOGITS, LABELS, reduction="none"))
+    torch.testing.assert_close(
+        cross_entropy(LOGITS, TARGETS), functional.cross_entropy(LOGITS, LABELS, reduction="none")
+    )
     soft = torch.softmax(LOGITS.flip(0), -1)
     torch.testing.assert_close(cross_entropy(LOGITS, soft), functional.cross_entropy(LOGITS, soft, reduction="none"))
 
@@ -56,7 +58,10 @@ def test_effective_number_by_hand_and_at_its_limits():
 
 
 def test_effective_number_weigher_with_cross_entropy_is_the_class_balanced_loss():
-    loss, weigher = component("class_balanced").build({"beta": 0.999}), component("effective_number").build({"beta": 0.999})
+    loss, weigher = (
+        component("class_balanced").build({"beta": 0.999}),
+        component("effective_number").build({"beta": 0.999}),
+    )
     batch = Batch(LOGITS, torch.zeros(64, 0), TARGETS, LABELS, LABELS, torch.ones(64), LABELS)
     direct = loss.losses(loss.init(STATISTICS), LOGITS, batch, torch.tensor(0.0))
     plain = cross_entropy(LOGITS, TARGETS)
@@ -105,7 +110,11 @@ def test_balanced_softmax_is_the_logit_adjusted_loss_with_tau_one():
 
 def test_power_sampling_draws_classes_as_stated():
     labels = torch.repeat_interleave(torch.arange(3), COUNTS.long())
-    for power, expected in [(0.0, torch.full((3,), 1 / 3)), (0.5, COUNTS.sqrt() / COUNTS.sqrt().sum()), (1.0, COUNTS / 1110)]:
+    for power, expected in [
+        (0.0, torch.full((3,), 1 / 3)),
+        (0.5, COUNTS.sqrt() / COUNTS.sqrt().sum()),
+        (1.0, COUNTS / 1110),
+    ]:
         p = power_sampling(labels, COUNTS, power)
         torch.testing.assert_close(torch.stack([p[labels == c].sum() for c in range(3)]), expected)
 
@@ -134,7 +143,9 @@ def test_mixup_share_follows_the_beta_distribution(alpha):
     drawn = torch.func.vmap(lambda u: beta_from_uniforms(u, alpha))(uniforms)
     assert drawn.mean().item() == pytest.approx(0.5, abs=0.01)
     assert drawn.var().item() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.05)
-    assert torch.isfinite(drawn).all() and (drawn >= 0).all() and (drawn <= 1).all()
+    assert torch.isfinite(drawn).all()
+    assert (drawn >= 0).all()
+    assert (drawn <= 1).all()
 
 
 def test_mixup_by_hand():

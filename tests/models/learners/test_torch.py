@@ -37,7 +37,9 @@ RECIPES = [
 def members(recipe, count):
     space = parse(recipe).space()
     return [
-        Member({"learning_rate": 2e-3 * (i + 1), "weight_decay": 0.01, **{k: r.default for k, r in space.items()}}, 10 + i)
+        Member(
+            {"learning_rate": 2e-3 * (i + 1), "weight_decay": 0.01, **{k: r.default for k, r in space.items()}}, 10 + i
+        )
         for i in range(count)
     ]
 
@@ -115,7 +117,9 @@ def test_deferred_reweighting_begins_at_its_share():
 
 def test_mixing_and_sampling_do_not_depend_on_the_other_members():
     chosen = members("focal_mixup", 3)
-    assert fit("focal_mixup", chosen[:2])[0].history == pytest.approx(fit("focal_mixup", [chosen[0], chosen[2]])[0].history, rel=1e-4)
+    assert fit("focal_mixup", chosen[:2])[0].history == pytest.approx(
+        fit("focal_mixup", [chosen[0], chosen[2]])[0].history, rel=1e-4
+    )
 
 
 def test_a_saved_net_is_rebuilt():
@@ -125,7 +129,14 @@ def test_a_saved_net_is_rebuilt():
 
 
 def test_resnet32_is_the_published_architecture():
-    description = {"net": "resnet32", "channels": 3, "mean": [0.5] * 3, "deviation": [0.2] * 3, "classes": 10, "head": None}
+    description = {
+        "net": "resnet32",
+        "channels": 3,
+        "mean": [0.5] * 3,
+        "deviation": [0.2] * 3,
+        "classes": 10,
+        "head": None,
+    }
     net = build_net(description, 0)
     assert sum(p.numel() for p in net.parameters()) == 464154
     assert not net.batched
