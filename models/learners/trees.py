@@ -89,11 +89,10 @@ class Trees(Learner):
     ) -> list[Outcome]:
         """Train the members one after the other; a checkpoint holds those that are finished.
 
-        It uses as many threads as torch does, so that one setting rules both kinds of learner; the trees do not depend
-        on it.
+        One thread: more gain little on tables of this size, and wait for each other when trials share the cores.
         """
         outcomes = _restore(resume) if resume is not None else []
-        with threadpool_limits(torch.get_num_threads(), user_api="openmp"):
+        with threadpool_limits(1, user_api="openmp"):
             for member in members[len(outcomes) :]:
 
                 def report(rounds: int) -> None:

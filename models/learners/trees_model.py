@@ -112,7 +112,7 @@ class _Compiled(NamedTuple):
         left.append(torch.ones(1, len(ids), dtype=torch.bool, device=ids.device))
         inner, words, trees, _ = self.masks.shape
         turned = torch.cat(left).index_select(0, self.order).view(inner, 1, trees, len(ids))
-        stays = torch.full((words, trees, len(ids)), -1, dtype=torch.int64, device=ids.device)
+        stays = torch.full((words, trees, len(ids)), (1 << BITS) - 1, dtype=torch.int64, device=ids.device)
         everything = torch.tensor(-1, device=ids.device)
         for i in range(inner):
             stays &= torch.where(turned[i], everything, self.masks[i])
@@ -136,12 +136,9 @@ def _compile(tensors: Mapping[str, Tensor], trees: int, cardinalities: list[int]
         else:
             numeric.append((j - width, tensors["threshold"][mine][:, None], tensors["missing_left"][mine][:, None]))
         arranged.append(mine)
-    numeric_last = [m for m in arranged if int(column[m[0]]) < width] + [
-        m for m in arranged if int(column[m[0]]) >= width
-    ]
     place = torch.empty(nodes, dtype=torch.int64, device=device)
-    if nodes:
-        place[torch.cat(numeric_last)] = torch.arange(nodes, device=device)
+    if arranged:
+        place[torch.cat(arranged)] = torch.arange(nodes, device=device)
 
     per_tree, leaves = torch.bincount(tree, minlength=trees), torch.bincount(tensors["leaf_tree"], minlength=trees)
     inner, words = max(1, int(per_tree.max())), -(-int(leaves.max()) // BITS)
