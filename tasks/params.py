@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import types
-import typing
+import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from models.errors import InputError, nearest
+from models.errors import InputError
 from models.metrics.names import METRICS, METRICS_DOWN, METRICS_UP
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -22,21 +22,29 @@ ColumnKind = Literal["numeric", "categorical", "ordinal", "date", "identifier", 
 class Section(BaseModel):
     """Base of every section: frozen, and a key it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Data(Section):
     """Where the rows come from: a name of the catalogue, or a path of the user's own."""
 
     name: str | None = Field("lending", description="A data set of data/catalog.yaml. Null when `path` is given.")
-    path: str | None = Field(None, description="Your own CSV, Parquet or folder of images per class: path, s3:// or https://.")
-    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="What `path` must hash to, if you want that checked.")
+    path: str | None = Field(
+        None, description="Your own CSV, Parquet or folder of images per class: path, s3:// or https://."
+    )
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="What `path` must hash to, if you want that checked."
+    )
     rows: Count | None = Field(None, description="Keep at most this many rows, drawn at random by class.")
-    imbalance_ratio: Annotated[float, Field(ge=1)] | None = Field(None, description="For long-tailed image sets: largest / smallest class.")
+    imbalance_ratio: Annotated[float, Field(ge=1)] | None = Field(
+        None, description="For long-tailed image sets: largest / smallest class."
+    )
     id: str | None = Field(None, description="Column that identifies a row; must be unique; never a feature.")
     time: str | None = Field(None, description="Column that orders the rows in time, for split.by: time.")
     weight: str | None = Field(None, description="Column of non-negative row weights.")
-    columns: dict[str, ColumnKind] = Field(default_factory=dict, description="Column kinds, where they are not guessed right.")
+    columns: dict[str, ColumnKind] = Field(
+        default_factory=dict, description="Column kinds, where they are not guessed right."
+    )
     drop: tuple[str, ...] = Field((), description="Columns that must not be features.")
 
     @model_validator(mode="after")
@@ -50,16 +58,22 @@ class Data(Section):
     @property
     def label(self) -> str:
         """The name of the data set, for messages and as the default name of the model."""
-        return Path(self.path.rstrip("/")).stem if self.path else str(self.name)
+        return Path(self.path.split("?")[0].rstrip("/")).stem if self.path else str(self.name)
 
 
 class Target(Section):
     """What is predicted. Null values are taken from the catalogue."""
 
     column: str | None = Field(None, description="The target column. Null: from the catalogue.")
-    kind: Literal["auto", "binary", "multiclass"] = Field("auto", description="auto: binary for two values, else multiclass.")
-    positive: str | int | float | None = Field(None, description="The positive class of a binary target. Null: catalogue, else the rarer.")
-    bins: tuple[float, ...] | None = Field(None, description="Cut points that turn a numeric target into classes: (-inf, b0], (b0, b1], …")
+    kind: Literal["auto", "binary", "multiclass"] = Field(
+        "auto", description="auto: binary for two values, else multiclass."
+    )
+    positive: str | int | float | None = Field(
+        None, description="The positive class of a binary target. Null: catalogue, else the rarer."
+    )
+    bins: tuple[float, ...] | None = Field(
+        None, description="Cut points that turn a numeric target into classes: (-inf, b0], (b0, b1], …"
+    )
 
 
 class Sensitive(Section):
@@ -84,7 +98,9 @@ class Check(Section):
     ]  # fmt: skip
     at_most: float | None = None
     at_least: float | None = None
-    columns: tuple[str, ...] | None = Field(None, description="Columns (or sensitive attributes) it applies to. Null: all that fit.")
+    columns: tuple[str, ...] | None = Field(
+        None, description="Columns (or sensitive attributes) it applies to. Null: all that fit."
+    )
     severity: Literal["error", "warning"] = "warning"
 
 
@@ -108,7 +124,9 @@ class Split(Section):
 class Resample(Section):
     """Settings of the resamplers; which of them run follows from the recipes in search."""
 
-    sampling_strategy: float | str | dict[str, int] = Field("auto", description="As in imbalanced-learn: a name, a ratio, or rows per class.")
+    sampling_strategy: float | str | dict[str, int] = Field(
+        "auto", description="As in imbalanced-learn: a name, a ratio, or rows per class."
+    )
     k_neighbors: Count = 5
 
 
@@ -118,27 +136,37 @@ Learner = Literal["auto", "mlp", "resnet32", "trees"]
 class Model(Section):
     """Which learners compete and what they share."""
 
-    learners: tuple[Learner, ...] = Field(("auto",), min_length=1, description="auto: mlp and trees for tables, resnet32 for images.")
+    learners: tuple[Learner, ...] = Field(
+        ("auto",), min_length=1, description="auto: mlp and trees for tables, resnet32 for images."
+    )
     hidden: tuple[Count, ...] = Field((256, 256), description="Widths of the hidden layers of the mlp.")
     batch_size: Count = 512
     epochs: Count = Field(20, description="Passes over the training rows at full budget.")
     patience: Count = Field(5, description="Stop after this many epochs without a better validation loss.")
     iterations: Count = Field(200, description="Boosting rounds of the trees at full budget.")
-    refits: Count = Field(3, description="Seeds with which the chosen configuration is refitted; the predictor averages them.")
+    refits: Count = Field(
+        3, description="Seeds with which the chosen configuration is refitted; the predictor averages them."
+    )
     sensitive_features: bool = Field(False, description="Whether the model may read the sensitive attributes.")
 
 
 class Search(Section):
     """What competes, for how long, and what wins."""
 
-    recipes: tuple[str | dict[str, Any], ...] = Field(..., min_length=1, description="Names (`ldam_drw`) or compositions by slot.")
-    trials: Count = Field(24, description="Configurations tried. 'none' and 'prior_threshold' are always among them.")
+    recipes: tuple[str | dict[str, Any], ...] = Field(
+        ..., min_length=1, description="Names (`ldam_drw`) or compositions by slot."
+    )
+    trials: Annotated[int, Field(ge=2)] = Field(
+        24, description="Configurations tried. 'none' and 'prior_threshold' are always among them."
+    )
     rounds: Count = Field(2, description="Suggestions come in this many rounds; each learns from the ones before.")
     halving: Annotated[int, Field(ge=2)] = Field(3, description="Each rung keeps one in this many configurations.")
     rungs: Count = Field(2, description="Budgets on the way to the full one.")
     maximize: Literal[METRICS_UP] = "balanced_accuracy"  # type: ignore[valid-type]
     subject_to: dict[Literal[METRICS_DOWN], Fraction] = Field(default_factory=dict)  # type: ignore[valid-type]
-    minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="Stop after this long; such a search is not reproducible.")
+    minutes: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Stop after this long; such a search is not reproducible."
+    )
     retries: Annotated[int, Field(ge=0)] = Field(2, description="How often a trial that failed is tried again.")
 
 
@@ -161,7 +189,9 @@ class Rule(Section):
     at_most: float | None = None
     worse_by_at_most: Annotated[float, Field(ge=0)] | None = None
     attribute: str | None = Field(None, description="For group metrics: the sensitive attribute. Null: each of them.")
-    judge_by: Literal["estimate", "interval"] = Field("estimate", description="interval: the whole interval must keep the limit.")
+    judge_by: Literal["estimate", "interval"] = Field(
+        "estimate", description="interval: the whole interval must keep the limit."
+    )
 
     @model_validator(mode="after")
     def _one_limit(self) -> Rule:
@@ -175,7 +205,9 @@ class Gates(Section):
     """The policy: a model is registered only if every rule passes."""
 
     rules: tuple[Rule, ...] = Field((), description="At least one; a policy without rules is refused.")
-    insufficient_evidence: Literal["fail", "warn"] = Field("warn", description="What a rule without enough rows does to the verdict.")
+    insufficient_evidence: Literal["fail", "warn"] = Field(
+        "warn", description="What a rule without enough rows does to the verdict."
+    )
 
     @model_validator(mode="after")
     def _some_rules(self) -> Gates:
@@ -188,7 +220,9 @@ class Registry(Section):
     """Where versions are kept."""
 
     url: str = Field("file://registry", description="file://PATH, relative to the working copy or absolute.")
-    name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$", description="Name of the model. Null: the data set's.")
+    name: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$", description="Name of the model. Null: the data set's."
+    )
 
 
 class Resources(Section):
@@ -206,7 +240,9 @@ class Params(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     data: Data = Field(default_factory=Data)
     target: Target = Field(default_factory=Target)
-    sensitive: Literal["auto"] | tuple[str | Sensitive, ...] = Field("auto", description="Sensitive attributes; auto: the catalogue's.")
+    sensitive: Literal["auto"] | tuple[str | Sensitive, ...] = Field(
+        "auto", description="Sensitive attributes; auto: the catalogue's."
+    )
     checks: tuple[Check, ...] = ()
     split: Split = Field(default_factory=Split)
     resample: Resample = Field(default_factory=Resample)
@@ -219,14 +255,19 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _coherent(self) -> Params:
-        if self.search.trials < 2:
-            raise ValueError("search.trials must be at least 2: 'none' and 'prior_threshold' always compete")
+        from tasks.params_coherence import contradictions
+
+        found = list(contradictions(self))
+        if found:
+            raise ValueError("\n".join(found))
         return self
 
     @property
     def model_name(self) -> str:
         """Name under which versions are registered."""
-        return self.registry.name or self.data.label
+        return (
+            self.registry.name or re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9_.-]+", "-", self.data.label).strip("-") or "model"
+        )
 
     def only(self, sections: Iterable[str]) -> Params:
         """A view that has these sections alone; reading another is a defect of the stage and raises."""
@@ -240,20 +281,33 @@ SECTIONS = tuple(Params.model_fields)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping; the only place where YAML is read. Duplicate keys and broken syntax are named by line."""
+    """A YAML mapping, without its comments. Duplicate keys and broken syntax are named by line."""
+    return parse_yaml(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of a YAML file; a missing one, or one that is not UTF-8, is an InputError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist. Run in the working copy, or correct the path.") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, not a YAML file. Name the file in it.") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
+
+
+def parse_yaml(text: str, where: str) -> dict[str, Any]:
+    """The mapping that a YAML text holds."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        value = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist. Run in the working copy, or name the file with --params.") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
+        value = YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        raise InputError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(value, dict):
-        raise InputError(f"{path} must hold a mapping of sections; found {type(value).__name__}.")
+        raise InputError(f"{where} must hold a mapping of sections; found {type(value).__name__}.")
     return value
 
 
@@ -263,101 +317,20 @@ def load_params(path: Path) -> Params:
 
 
 def parse_params(raw: Mapping[str, Any], where: str = "params.yaml") -> Params:
-    """The typed object for a mapping. Recipes are checked against the strategies there are."""
+    """The typed object for a mapping. Types are taken strictly: a number in quotes is a text, and `true` is no number."""
+    from tasks.params_errors import describe
+
     try:
-        params = Params.model_validate(raw)
+        return Params.model_validate_json(json.dumps(raw, default=str), strict=True)
     except ValidationError as error:
-        lines = [_describe(item, where) for item in error.errors() if not _shadowed(item, error.errors())]
-        raise InputError("\n".join(dict.fromkeys(lines))) from None
-    return params
+        raise InputError(describe(error, raw, Params, where)) from None
 
 
-def _shadowed(item: Any, items: list[Any]) -> bool:
-    """A union reports one error per branch; those of a branch that cannot be meant are noise."""
-    loc = item["loc"]
-    value = item["input"]
-    if len(loc) >= 2 and loc[-1] == "str" and isinstance(value, Mapping):
-        return True
-    return item["type"] == "model_type" and any(o is not item and o["loc"][: len(loc) - 1] == loc[:-1] for o in items)
+def check_recipes(params: Params, where: str = "params.yaml") -> None:
+    """Raise InputError unless every recipe of the search can be built. Imports torch, so it is not part of parsing."""
+    from models.recipe import competitors
 
-
-def _describe(item: Any, where: str) -> str:
-    model: Any = Params
-    path = ""
-    for part in item["loc"]:
-        if isinstance(part, int):
-            path += f"[{part}]"
-            continue
-        if isinstance(part, str) and (part in {"str", "function-after", "tuple", "Sensitive", "[key]"} or part.startswith(("literal", "tuple[", "dict["))):
-            continue
-        path += f".{part}" if path else str(part)
-        field = getattr(model, "model_fields", {}).get(part)
-        inner = _inner_model(field.annotation) if field else None
-        model = inner if inner is not None else model
-    kind, given = item["type"], item["input"]
-    if kind == "extra_forbidden":
-        known = list(getattr(model, "model_fields", {}))
-        return f"{where}: {path}: no such key. {nearest(str(item['loc'][-1]), known)}"
-    if kind == "literal_error":
-        expected = item["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
-        return f"{where}: {path}: {given!r} is not valid. {nearest(str(given), expected)}"
-    if kind == "missing":
-        return f"{where}: {path}: missing. Add it."
-    message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{where}: {path or 'top level'}: {message}" + ("." if not isinstance(given, (str, int, float, bool)) else f"; found {given!r}.")
-
-
-def _inner_model(annotation: Any) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, tuple, Annotated):
-        for argument in typing.get_args(annotation):
-            found = _inner_model(argument)
-            if found is not None:
-                return found
-    return None
-
-
-def with_overrides(raw: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
-    """`raw` with `a.b.c=value` settings applied; values are YAML, so `[a, b]`, `null` and `0.5` mean what they look like."""
-    from ruamel.yaml import YAML
-
-    result = _copy(raw)
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise InputError(f"--set {setting}: write it as section.key=value.")
-        value = YAML(typ="safe", pure=True).load(text) if text.strip() else None
-        parts = key.split(".")
-        if parts[0] not in SECTIONS:
-            raise InputError(f"--set {setting}: no section '{parts[0]}'. {nearest(parts[0], SECTIONS)}")
-        node: Any = result
-        for part in parts[:-1]:
-            if isinstance(node, list):
-                node = node[_index(part, node, setting)]
-                continue
-            if not isinstance(node.get(part), (dict, list)):
-                node[part] = {}
-            node = node[part]
-        if isinstance(node, list):
-            node[_index(parts[-1], node, setting)] = value
-        else:
-            node[parts[-1]] = value
-    return result
-
-
-def _index(part: str, node: list[Any], setting: str) -> int:
-    if not part.isdigit() or int(part) >= len(node):
-        raise InputError(f"--set {setting}: '{part}' is not an index of a list of {len(node)}.")
-    return int(part)
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {k: _copy(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_copy(v) for v in value]
-    return value
+    competitors(params.search.recipes, f"{where}: search.recipes")
 
 
 def schema() -> dict[str, Any]:
