@@ -74,7 +74,7 @@ def _draw(
         sampler = RecordedSMOTE(**settings)
         sampler.fit_resample(numeric, labels)
     else:
-        columns = numeric.shape[1] + np.arange(space.codes.shape[1])
+        columns = list(range(numeric.shape[1], numeric.shape[1] + space.codes.shape[1]))
         sampler = RecordedSMOTENC(columns, **settings)
         sampler.fit_resample(np.concatenate([numeric, space.codes], 1), labels)
     return sampler.drawn_

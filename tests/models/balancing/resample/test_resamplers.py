@@ -70,7 +70,7 @@ def test_its_argument_is_not_changed(method, rows, schema):
 @named
 def test_an_unknown_class_in_the_data_is_named(method, rows, schema):
     rows.loc[3, "default"] = "yess"
-    with pytest.raises(InputError, match="'yess' is not a class. Did you mean 'yes'"):
+    with pytest.raises(InputError, match=r"'yess' is not a class\. Did you mean 'yes'"):
         method.resample(rows, schema, "auto", 5, 0)
 
 
@@ -99,7 +99,7 @@ def test_images_can_be_repeated_and_dropped_but_not_interpolated(schema):
         found = _method(name).resample(pixels, images, "auto", 5, 0)
         assert len(found) == count
         assert [bytes([i]) for i in found["row_id"]] == found["image"].tolist()
-    with pytest.raises(InputError, match="the data are images. Choose random_over or random_under"):
+    with pytest.raises(InputError, match=r"the data are images\. Choose random_over or random_under"):
         _method("smote").resample(pixels, images, "auto", 1, 0)
 
 

@@ -89,7 +89,7 @@ def test_several_classes_are_those_of_imbalanced_learn():
 @pytest.mark.parametrize("classes", [2, 3])
 def test_mixed_rows_are_those_of_imbalanced_learn(spread, classes):
     random = np.random.default_rng(3)
-    labels = random.choice(classes, 300, p=[0.7, 0.2, 0.1][: classes - 1] + [1 - sum([0.7, 0.2, 0.1][: classes - 1])])
+    labels = random.choice(classes, 300, p=[0.8, 0.2] if classes == 2 else [0.7, 0.2, 0.1])
     data = np.concatenate([random.normal(0, spread, (300, 2)), random.integers(0, 4, (300, 3))], 1)
     settings = {"categorical_features": [2, 3, 4], "random_state": 5, "k_neighbors": 4}
     expected, expected_labels = ReferenceSMOTENC(**settings).fit_resample(data, labels)
