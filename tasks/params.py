@@ -6,11 +6,11 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from models.errors import InputError
+from models.errors import InputError, nearest
 from models.metrics.names import METRICS, METRICS_DOWN, METRICS_UP
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -89,6 +89,29 @@ class Sensitive(Section):
         return f"{self.column}_group" if self.bins else self.column
 
 
+class Limit(NamedTuple):
+    """Which limit a check takes (None: none), whether it must be given, its valid range, and what it limits."""
+
+    key: Literal["at_most", "at_least"] | None
+    required: bool = True
+    low: float = 0
+    high: float = float("inf")
+    of: str = ""
+
+
+CHECKS: Mapping[str, Limit] = {
+    "imbalance_ratio": Limit("at_most", low=1, of="the rows of the largest class over those of the smallest"),
+    "rows_per_class": Limit("at_least", low=1, of="rows"),
+    "rows_per_class_and_group": Limit("at_least", low=1, of="rows"),
+    "group_coverage": Limit("at_least", required=False, low=1, of="rows; 1 if not given"),
+    "missing_rate": Limit("at_most", high=1, of="the share of missing values"),
+    "missing_rate_gap": Limit("at_most", high=1, of="the difference of two shares"),
+    "identifier_leakage": Limit("at_most", required=False, high=1, of="a share; 0.99 if not given"),
+    "target_not_missing": Limit(None),
+    "constant_column": Limit(None),
+}
+
+
 class Check(Section):
     """One data check and how much it weighs."""
 
@@ -102,6 +125,23 @@ class Check(Section):
         None, description="Columns (or sensitive attributes) it applies to. Null: all that fit."
     )
     severity: Literal["error", "warning"] = "warning"
+
+    @model_validator(mode="after")
+    def _limit(self) -> Check:
+        limit = CHECKS[self.check]
+        for key in ("at_most", "at_least"):
+            if getattr(self, key) is not None and key != limit.key:
+                takes = f"it takes {limit.key}, {limit.of}" if limit.key else "it takes no limit"
+                raise ValueError(f"{self.check} has no {key}; {takes}")
+        if limit.key is None:
+            return self
+        value = getattr(self, limit.key)
+        if value is None and limit.required:
+            raise ValueError(f"{self.check} needs {limit.key}: {limit.of}")
+        if value is not None and not limit.low <= value <= limit.high:
+            bounds = f"of at least {limit.low:g}" if limit.high == float("inf") else f"in [{limit.low:g}, {limit.high:g}]"
+            raise ValueError(f"{limit.key} is {value:g}; {self.check} needs a value {bounds}: {limit.of}")
+        return self
 
 
 class Split(Section):
@@ -121,6 +161,9 @@ class Split(Section):
         return self
 
 
+SAMPLING = ("auto", "all", "minority", "majority", "not minority", "not majority")
+
+
 class Resample(Section):
     """Settings of the resamplers; which of them run follows from the recipes in search."""
 
@@ -128,6 +171,15 @@ class Resample(Section):
         "auto", description="As in imbalanced-learn: a name, a ratio, or rows per class."
     )
     k_neighbors: Count = 5
+
+    @model_validator(mode="after")
+    def _strategy(self) -> Resample:
+        strategy = self.sampling_strategy
+        if isinstance(strategy, str) and strategy not in SAMPLING:
+            raise ValueError(f"sampling_strategy: no strategy '{strategy}'. {nearest(strategy, SAMPLING)}")
+        if isinstance(strategy, float) and not 0 < strategy <= 1:
+            raise ValueError(f"sampling_strategy: {strategy:g} is not a ratio; give smaller / larger class, in (0, 1]")
+        return self
 
 
 Learner = Literal["auto", "mlp", "resnet32", "trees"]
