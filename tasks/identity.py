@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import platform
@@ -73,7 +74,7 @@ def identity(
         "params": redacted(params),
         "seeds": dict(seeds),
         "lock": lock(root),
-        "libraries": libraries(),
+        "libraries": dict(libraries()),
         "platform": {**machine(), "device": device},
     }
 
@@ -119,7 +120,8 @@ def lock(root: Path) -> dict[str, Any]:
     return {"requirements.lock": hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None}
 
 
-def libraries() -> dict[str, str | None]:
+@functools.cache
+def libraries() -> Mapping[str, str | None]:
     """Versions of Python and of the libraries that the numbers depend on; None for one that is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for name in LIBRARIES:

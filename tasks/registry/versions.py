@@ -96,6 +96,10 @@ class Versions:
             raise CorruptError(f"{where} says that it is {manifest.name}@{manifest.version}. Nothing was loaded.")
         return manifest
 
+    def version_of_run(self, name: str, run: str) -> Published | None:
+        """The version that was published for this run, if there is one."""
+        return self._find_run(check_name(name), run, {})
+
     def verified(self, name: str, version: str, digest: str | None = None) -> Loaded:
         """A version with every file verified, and of this digest if one is given; what differs is never loaded."""
         manifest = self.manifest(name, version)

@@ -1,0 +1,291 @@
+"""Scoring files with a registered model: from the registry alone, with the same answer as the predictor itself, clear about bad input."""
+
+import io
+import logging
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from models.errors import InputError
+from models.learners import learner
+from models.learners.learner import Member, Plan
+from models.predictor import Predictor
+from models.preprocess import Preprocessor
+from models.recipe import parse
+from models.schema import Attribute, Column, Schema, Target
+from tasks.predict import load_predictor, predict
+from tasks.registry import CorruptError, open_registry
+
+SCHEMA = Schema(
+    dataset="toy",
+    columns=(
+        Column(name="amount", kind="numeric", role="feature"),
+        Column(name="grade", kind="ordinal", role="feature", categories=("low", "mid", "high")),
+        Column(name="code", kind="categorical", role="feature", categories=("1", "2")),
+        Column(name="opened", kind="date", role="feature"),
+        Column(name="number", kind="identifier", role="dropped", feature=False),
+        Column(name="sex", kind="categorical", role="sensitive", categories=("F", "M")),
+        Column(name="default", kind="categorical", role="target", feature=False),
+    ),
+    target=Target(column="default", kind="binary", classes=("no", "yes")),
+    sensitive=(Attribute(name="sex", groups=("F", "M")),),
+    identifier="number",
+)
+
+
+def table(rows: int = 400, seed: int = 0) -> pd.DataFrame:
+    """Rows as ingest writes them."""
+    rng = np.random.default_rng(seed)
+    amount = rng.normal(size=rows)
+    amount[::17] = np.nan
+    days = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 300, rows), unit="D")
+    return pd.DataFrame(
+        {
+            "amount": amount,
+            "grade": rng.choice(["low", "mid", "high"], rows),
+            "code": rng.choice(["1", "2"], rows),
+            "opened": days,
+            "number": [f"n{i}" for i in range(rows)],
+            "sex": rng.choice(["F", "M"], rows),
+            "default": np.where(rng.random(rows) < 1 / (1 + np.exp(-2 * np.nan_to_num(amount))), "yes", "no"),
+        }
+    )
+
+
+def trained(rows: pd.DataFrame, schema: Schema, name: str) -> Predictor:
+    preprocessor = Preprocessor.fit(rows, schema, False)
+    encoded = preprocessor.encode(rows)
+    recipe = parse("none")
+    outcome = learner(name).fit(
+        recipe, [Member({}, 0)], encoded, encoded, preprocessor.inputs, Plan(budget=2, hidden=(4,))
+    )[0]
+    assert outcome.model is not None, outcome.error
+    return Predictor(preprocessor, (outcome.model,), (), (), recipe.name)
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return trained(table(), SCHEMA, "mlp")
+
+
+@pytest.fixture(scope="module")
+def registered(predictor, tmp_path_factory) -> Path:
+    """A folder that holds a registry with toy@v1, the champion, and nothing else."""
+    folder = tmp_path_factory.mktemp("registered")
+    publish(folder, predictor)
+    return folder
+
+
+def publish(folder: Path, made: Predictor) -> None:
+    saved = folder / "saved"
+    saved.mkdir()
+    made.save(saved)
+    registry = open_registry("file://registry", folder)
+    version = registry.publish("toy", {f"predictor/{p.name}": p for p in saved.iterdir()}, run="r", summary={}).version
+    registry.promote("toy", version)
+    shutil.rmtree(saved)
+
+
+@pytest.fixture
+def url(registered) -> str:
+    return f"file://{registered}/registry"
+
+
+def expected(predictor: Predictor, rows: pd.DataFrame) -> pd.DataFrame:
+    scored = predictor.predict_frame(rows)
+    scored.insert(0, "number", rows["number"].to_numpy())
+    return scored.reset_index(drop=True)
+
+
+@pytest.mark.parametrize("reference", ["toy@champion", "toy@v1", "toy"])
+def test_a_csv_of_raw_columns_gets_the_predictors_own_answers(predictor, url, tmp_path, reference):
+    rows = table(100, 1)
+    rows.drop(columns=["default", "sex"]).to_csv(tmp_path / "input.csv", index=False)
+    predict(reference, tmp_path / "input.csv", tmp_path / "out.csv", url)
+    written = pd.read_csv(tmp_path / "out.csv")
+    assert list(written.columns) == ["number", "decision", "p_no", "p_yes"]
+    pd.testing.assert_frame_equal(written, expected(predictor, rows), check_dtype=False)
+
+
+def test_parquet_and_csv_give_the_same_answers_whatever_the_types_of_the_file(url, tmp_path):
+    rows = table(100, 2).drop(columns=["default"])
+    rows.to_csv(tmp_path / "a.csv", index=False)
+    rows.to_parquet(tmp_path / "b.parquet")
+    rows.assign(code=rows["code"].astype("float64"), grade=rows["grade"].astype("category")).to_parquet(
+        tmp_path / "c.parquet"
+    )
+    rows.assign(code=rows["code"].astype("int64"), opened=rows["opened"].dt.date)[list(rows.columns)[::-1]].to_parquet(
+        tmp_path / "d.pq"
+    )
+    rows.to_csv(tmp_path / "e.csv", index=False, sep=";")
+    answers = [predict("toy", path, tmp_path / "out", url) for path in sorted(tmp_path.glob("?.*"))]
+    assert len(answers) == 5
+    for answer in answers[1:]:
+        pd.testing.assert_frame_equal(answer, answers[0], check_exact=True)
+
+
+def test_rows_keep_their_order_and_missing_values_are_allowed(predictor, url, tmp_path):
+    rows = table(50, 3).iloc[::-1].reset_index(drop=True)
+    rows.loc[:10, ["grade", "code"]] = None
+    rows.loc[5:20, "opened"] = pd.NaT
+    rows.to_csv(tmp_path / "input.csv", index=False)
+    scored = predict("toy", tmp_path / "input.csv", tmp_path / "out.csv", url)
+    assert scored["number"].tolist() == rows["number"].tolist()
+    pd.testing.assert_frame_equal(scored, expected(predictor, rows), check_dtype=False)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from tasks.predict import predict
+predict("toy@champion", Path("input.csv"))
+"""
+
+
+def test_the_registry_alone_is_enough_and_without_an_output_the_answer_is_printed(
+    predictor, registered, tmp_path, repository
+):
+    """In a folder with nothing but the registry and the input: no params.yaml, no data/."""
+    shutil.copytree(registered / "registry", tmp_path / "registry")
+    rows = table(20, 4)
+    rows.to_csv(tmp_path / "input.csv", index=False)
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(repository)!r})\n{SCRIPT}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(done.stdout)), expected(predictor, rows), check_dtype=False)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["input.csv", "registry"]
+
+
+def test_missing_columns_are_named_with_the_nearest_that_are_there(url, tmp_path):
+    table(5).rename(columns={"amount": "ammount", "grade": "x"}).to_csv(tmp_path / "input.csv", index=False)
+    with pytest.raises(
+        InputError, match=r"input\.csv: the model needs .*missing: amount, grade\. For 'amount': Did you mean 'ammount'"
+    ):
+        predict("toy", tmp_path / "input.csv", tmp_path / "out.csv", url)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_columns_that_the_model_does_not_know_are_left_out_and_named(url, tmp_path, caplog):
+    rows = table(5)
+    rows.to_csv(tmp_path / "a.csv", index=False)
+    rows.assign(weight="heavy", row_id="x", extra=1).to_csv(tmp_path / "b.csv", index=False)
+    with caplog.at_level(logging.WARNING, "equipoise"):
+        first = predict("toy", tmp_path / "a.csv", tmp_path / "out.csv", url)
+        assert caplog.messages == []
+        second = predict("toy", tmp_path / "b.csv", tmp_path / "out.csv", url)
+    assert "left out: weight, row_id, extra" in caplog.text
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_categories_that_the_model_does_not_know_count_as_missing_and_are_named(url, tmp_path, caplog):
+    rows = table(10)
+    rows.assign(code=["9"] * 3 + ["1"] * 7).to_csv(tmp_path / "a.csv", index=False)
+    rows.assign(code=[None] * 3 + ["1"] * 7).to_csv(tmp_path / "b.csv", index=False)
+    with caplog.at_level(logging.WARNING, "equipoise"):
+        strange = predict("toy", tmp_path / "a.csv", tmp_path / "out.csv", url)
+    assert "column 'code': 3 rows hold values unknown to the model ('9' …)" in caplog.text
+    pd.testing.assert_frame_equal(strange, predict("toy", tmp_path / "b.csv", tmp_path / "out.csv", url))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "says"),
+    [
+        ("amount", ["1", "two", "x"], r"column 'amount', row 2: 'two' is not a number \(and 1 more like it\)"),
+        ("amount", ["1", "2", "inf"], "column 'amount', row 3: 'inf' is not a finite number"),
+        ("opened", ["2024-01-01", "", "yesterday"], "column 'opened', row 3: 'yesterday' is not a date"),
+    ],
+)
+def test_values_of_another_kind_are_named_by_column_and_row(url, tmp_path, column, values, says):
+    table(3).assign(**{column: values}).to_csv(tmp_path / "input.csv", index=False)
+    with pytest.raises(InputError, match=says):
+        predict("toy", tmp_path / "input.csv", tmp_path / "out.csv", url)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "says"),
+    [
+        ("opened", [1.0, 2.0, 3.0], "column 'opened' must hold dates"),
+        ("amount", list(pd.date_range("2024-01-01", periods=3)), "column 'amount' must hold numbers"),
+    ],
+)
+def test_a_parquet_column_of_another_type_is_named(url, tmp_path, column, values, says):
+    table(3).assign(**{column: values}).to_parquet(tmp_path / "input.parquet")
+    with pytest.raises(InputError, match=says):
+        predict("toy", tmp_path / "input.parquet", tmp_path / "out.csv", url)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("empty.csv", b"", "is empty"),
+        ("latin.csv", "amount,grade\n1,h\xf6her\n".encode("latin-1"), "not UTF-8"),
+        ("cut.parquet", b"PAR1 half", "not a whole Parquet file"),
+    ],
+)
+def test_a_broken_file_is_named(url, tmp_path, name, content, says):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=says):
+        predict("toy", tmp_path / name, None, url)
+
+
+def test_what_does_not_exist_or_fit_is_named(url, tmp_path):
+    table(3).to_csv(tmp_path / "input.csv", index=False)
+    with pytest.raises(InputError, match=r"nothing\.csv does not exist"):
+        predict("toy", tmp_path / "nothing.csv", None, url)
+    with pytest.raises(InputError, match="is a folder, and this model reads a table"):
+        predict("toy", tmp_path, None, url)
+    with pytest.raises(InputError, match="Did you mean 'toy'"):
+        predict("toys@champion", tmp_path / "input.csv", None, url)
+    with pytest.raises(InputError, match="model name"):
+        predict("../toy@champion", tmp_path / "input.csv", None, url)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        predict("toy", tmp_path / "input.csv", tmp_path / "file" / "out.csv", url)
+
+
+def test_a_damaged_model_is_not_loaded(registered, tmp_path):
+    shutil.copytree(registered / "registry", tmp_path / "registry")
+    weights = tmp_path / "registry/toy/versions/v1/predictor/weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.unlink()
+    weights.write_bytes(content)
+    with pytest.raises(CorruptError, match=r"weights\.safetensors"):
+        load_predictor(open_registry("file://registry", tmp_path), "toy")
+
+
+def image(seed: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (8, 8), dtype=np.uint8)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def test_a_folder_of_images_is_scored_by_file_name(tmp_path):
+    schema = Schema(
+        dataset="toy",
+        columns=(
+            Column(name="image", kind="image", role="feature"),
+            Column(name="label", kind="categorical", role="target", feature=False),
+        ),
+        target=Target(column="label", kind="binary", classes=("0", "1")),
+    )
+    rows = pd.DataFrame({"image": [image(i) for i in range(40)], "label": ["0", "1"] * 20})
+    made = trained(rows, schema, "resnet32")
+    publish(tmp_path, made)
+    (tmp_path / "images/more").mkdir(parents=True)
+    (tmp_path / "images/b.png").write_bytes(image(1))
+    (tmp_path / "images/more/a.png").write_bytes(image(2))
+    (tmp_path / "images/notes.txt").write_text("x")
+    scored = predict("toy", tmp_path / "images", tmp_path / "out.csv", f"file://{tmp_path}/registry")
+    assert scored["file"].tolist() == ["b.png", "more/a.png"]
+    own = made.predict_frame(pd.DataFrame({"image": [image(1), image(2)]}))
+    pd.testing.assert_frame_equal(scored.drop(columns="file"), own, check_exact=True)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="holds no images"):
+        predict("toy", tmp_path / "none", None, f"file://{tmp_path}/registry")
