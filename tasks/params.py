@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from models.errors import InputError, nearest
+from models.errors import InputError
 from models.metrics.names import METRICS, METRICS_DOWN, METRICS_UP
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -139,7 +139,9 @@ class Check(Section):
         if value is None and limit.required:
             raise ValueError(f"{self.check} needs {limit.key}: {limit.of}")
         if value is not None and not limit.low <= value <= limit.high:
-            bounds = f"of at least {limit.low:g}" if limit.high == float("inf") else f"in [{limit.low:g}, {limit.high:g}]"
+            bounds = (
+                f"of at least {limit.low:g}" if limit.high == float("inf") else f"in [{limit.low:g}, {limit.high:g}]"
+            )
             raise ValueError(f"{limit.key} is {value:g}; {self.check} needs a value {bounds}: {limit.of}")
         return self
 
@@ -176,7 +178,7 @@ class Resample(Section):
     def _strategy(self) -> Resample:
         strategy = self.sampling_strategy
         if isinstance(strategy, str) and strategy not in SAMPLING:
-            raise ValueError(f"sampling_strategy: no strategy '{strategy}'. {nearest(strategy, SAMPLING)}")
+            raise ValueError(f"sampling_strategy: no strategy '{strategy}'; choose one of {', '.join(SAMPLING)}")
         if isinstance(strategy, float) and not 0 < strategy <= 1:
             raise ValueError(f"sampling_strategy: {strategy:g} is not a ratio; give smaller / larger class, in (0, 1]")
         return self
