@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from models.errors import nearest
+from models.errors import InputError, nearest
 from models.metrics.names import BY_GROUP
 
 if TYPE_CHECKING:
@@ -84,6 +84,9 @@ def _search(params: Params) -> Iterator[str]:
 
 
 def _registry(params: Params) -> Iterator[str]:
-    scheme, separator, rest = params.registry.url.partition("://")
-    if not separator or scheme != "file" or not rest:
-        yield f"registry.url: '{params.registry.url}' is no file://PATH; write it as file://registry or file:///absolute/path"
+    from tasks.registry import open_registry
+
+    try:
+        open_registry(params.registry.url)
+    except InputError as error:
+        yield str(error).removesuffix(".")

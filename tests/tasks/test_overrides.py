@@ -8,7 +8,6 @@ import pytest
 from models.errors import InputError
 from tasks.overrides import FILE, STATE, effective, parse_settings, write
 
-
 BASE = """# yaml-language-server: $schema=docs/params.schema.json
 # A comment that must survive.
 
