@@ -1,0 +1,235 @@
+"""Data and coverage: classes, groups, their counts together, missing values, checks and columns left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models.schema import Schema
+from tasks.reporting.numbers import count, finite, percent, plural, setting
+
+PURPOSES = {
+    "train": "trains the models",
+    "valid": "chooses between them",
+    "calib": "fits what comes after training: temperature, thresholds",
+    "test": "judges, once",
+}
+PART_NAMES = {"train": "training", "valid": "validation", "calib": "calibration", "test": "test"}
+SPLIT_NOTES = {
+    "stratified": "Drawn at random within every class × group.",
+    "time": "In order of time: the newest rows judge.",
+    "official": "The test rows are those that the data set was published with.",
+}
+SMALL_SHARE = 0.03
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """One class of the target."""
+
+    name: str
+    rows: int
+    share: float
+    positive: bool
+
+
+@dataclass(frozen=True)
+class GroupCount:
+    """One group, and its rows of each class."""
+
+    name: str
+    rows: int
+    share: float
+    by_class: tuple[int, ...]
+    positive_share: float | None
+    small: bool
+
+
+@dataclass(frozen=True)
+class AttributeCounts:
+    """The groups of one sensitive attribute."""
+
+    name: str
+    joint: bool
+    groups: tuple[GroupCount, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the split."""
+
+    name: str
+    rows: int
+    purpose: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """One data check with its outcome."""
+
+    name: str
+    subject: str
+    expected: str
+    observed: str
+    outcome: str
+    look: str
+    severity: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """One column with missing values."""
+
+    column: str
+    share: float
+    gap: str
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The section's content."""
+
+    summary: str
+    target: str
+    positive: str | None
+    declared: tuple[tuple[str, str], ...]
+    left_out: tuple[str, ...]
+    classes: tuple[ClassCount, ...]
+    parts: tuple[Part, ...]
+    split_note: str
+    coverage: tuple[AttributeCounts, ...]
+    checks: tuple[Check, ...]
+    missing: tuple[Missing, ...]
+    complete: str
+    dropped: tuple[tuple[str, str], ...]
+
+
+def coverage_view(
+    card: Mapping[str, Any], schema: Schema, split: Mapping[str, Any], results: Mapping[str, Any], by: str
+) -> Coverage:
+    """What ingest counted, validate checked and split made; declared groups without rows keep their line."""
+    target, rows = schema.target, int(card["rows"])
+    counts = {c: int(card["classes"].get(c, 0)) for c in target.classes}
+    missing = _missing(card["missing"])
+    full = len(card["columns"]) - len(missing)
+    return Coverage(
+        summary=_summary(card, schema, len(target.classes)),
+        target=target.column,
+        positive=target.positive,
+        declared=tuple(_declared(card.get("declared") or {})),
+        left_out=tuple(
+            f"{plural(int(r['rows']), 'row')} left out: {r['why']}." for r in card.get("rows_left_out") or ()
+        )
+        + tuple(card.get("notes") or ()),
+        classes=tuple(ClassCount(c, n, n / rows if rows else 0.0, c == target.positive) for c, n in counts.items()),
+        parts=_parts(split),
+        split_note=SPLIT_NOTES[by],
+        coverage=tuple(_attributes(card, schema, rows)),
+        checks=tuple(_check(c) for c in results.get("checks") or ()),
+        missing=missing,
+        complete=f"{plural(full, 'column has', 'columns have')} no missing values."
+        if full
+        else "Every column has missing values.",
+        dropped=tuple((str(k), str(v) or "named in data.drop") for k, v in card["dropped_columns"].items()),
+    )
+
+
+def _summary(card: Mapping[str, Any], schema: Schema, classes: int) -> str:
+    features = sum(bool(c["feature"]) for c in card["columns"])
+    kind = "images" if any(c.kind == "image" for c in schema.columns) else plural(features, "feature")
+    words = f"{count(int(card['rows']))} rows of {schema.dataset} with {kind}, {plural(classes, 'class', 'classes')}"
+    named = ", ".join(a.name for a in schema.sensitive)
+    return f"{words} and an imbalance ratio of {float(card['imbalance_ratio']):.1f}." + (
+        f" Sensitive attributes: {named}." if named else ""
+    )
+
+
+def _missing(found: Mapping[str, Any]) -> tuple[Missing, ...]:
+    """Columns with missing values, the most incomplete first, each with its largest gap between groups."""
+    shares = {str(k): float(v) for k, v in found["columns"].items()}
+    return tuple(
+        Missing(c, shares[c], _largest_gap(c, found.get("groups") or {}))
+        for c in sorted(shares, key=lambda c: (-shares[c], c))
+    )
+
+
+def _largest_gap(column: str, groups: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """`region: Islands 21.0%, North 4.0%`, the pair of groups that differ most in how often the column is missing."""
+    widest, words = 0.0, ""
+    for attribute, by_group in groups.items():
+        rates = {g: float(r[column]) for g, r in by_group.items() if column in r}
+        if len(rates) < 2:
+            continue
+        most, least = max(rates, key=lambda g: rates[g]), min(rates, key=lambda g: rates[g])
+        if rates[most] - rates[least] > widest:
+            widest = rates[most] - rates[least]
+            words = f"{attribute}: {most} {percent(rates[most])}, {least} {percent(rates[least])}"
+    return words
+
+
+def _declared(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the maker of the data says of it: a heading and a sentence each."""
+    rows = []
+    for name, value in found.items():
+        if name == "biased_labels" and isinstance(value, Mapping):
+            rows.append(("Biased labels", _biased(value)))
+        elif name == "proxies" and isinstance(value, Mapping):
+            pairs = ", ".join(f"{column} stands in for {attribute}" for column, attribute in value.items())
+            rows.append(("Proxies", f"{pairs}."))
+        else:
+            rows.append((str(name).replace("_", " ").capitalize(), setting(value)))
+    return rows
+
+
+def _biased(found: Mapping[str, Any]) -> str:
+    against = ", ".join(f"{k} {v}" for k, v in (found.get("against") or {}).items())
+    share = finite(found.get("share_of_rows"))
+    words = f"{percent(share)} of all rows are " if share is not None else ""
+    return f"{words}{found.get('what', 'wrong')}" + (f", all of them {against}." if against else ".")
+
+
+def _parts(split: Mapping[str, Any]) -> tuple[Part, ...]:
+    parts = split.get("parts") or {}
+    return tuple(
+        Part(PART_NAMES[k], int(parts[k]["rows"] if isinstance(parts[k], Mapping) else parts[k]), v)
+        for k, v in PURPOSES.items()
+        if k in parts
+    )
+
+
+def _attributes(card: Mapping[str, Any], schema: Schema, rows: int) -> Iterator[AttributeCounts]:
+    """Every attribute, and the intersections that occur."""
+    for a in schema.sensitive:
+        found = card["class_by_group"].get(a.name) or {}
+        names = dict.fromkeys((*a.groups, *found))
+        yield AttributeCounts(a.name, False, tuple(_group(n, found.get(n) or {}, schema, rows) for n in names))
+    joint = card.get("intersections")
+    if joint:
+        groups = tuple(_group(n, g["classes"], schema, rows) for n, g in joint["groups"].items())
+        yield AttributeCounts(str(joint["attribute"]), True, groups)
+
+
+def _group(name: str, found: Mapping[str, int], schema: Schema, rows: int) -> GroupCount:
+    by_class = tuple(int(found.get(c, 0)) for c in schema.target.classes)
+    total = sum(by_class)
+    share = total / rows if rows else 0.0
+    positive = by_class[1] / total if schema.target.positive is not None and total else None
+    return GroupCount(name, total, share, by_class, positive, share < SMALL_SHARE)
+
+
+def _check(found: Mapping[str, Any]) -> Check:
+    passed = bool(found.get("passed", found.get("outcome") in ("pass", "passed", True)))
+    severity = str(found.get("severity") or "warning")
+    outcome, look = (
+        ("passed", "pass") if passed else ("warning", "warn") if severity == "warning" else ("failed", "fail")
+    )
+    return Check(
+        name=str(found.get("check") or "").replace("_", " "),
+        subject=str(found.get("column") or found.get("subject") or "all rows"),
+        expected=setting(found.get("expected")),
+        observed=setting(found.get("observed")),
+        outcome=outcome,
+        look=look,
+        severity=severity,
+    )

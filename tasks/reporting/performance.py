@@ -1,0 +1,206 @@
+"""How the model does on test rows: overall, by class, what is confused with what, its curves and its refits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from models.metrics.scored import Scored
+from models.schema import Schema
+from tasks.params import Evaluate
+from tasks.reporting import words
+from tasks.reporting.curves import Bin, Curve, highest, rank_curves, reliability_bins, rows_of
+from tasks.reporting.interval_chart import spread
+from tasks.reporting.line_charts import curves, reliability
+from tasks.reporting.numbers import Figure, decimal, finite
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure with the counts it rests on."""
+
+    metric: str
+    figure: Figure
+
+
+@dataclass(frozen=True)
+class ClassLine:
+    """One class: how many test rows, and how well they are found."""
+
+    name: str
+    rows: int
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True)
+class ConfusionCell:
+    """Rows of one true class decided as another; `share` of the true class, `strength` 0 to 8 for its shade."""
+
+    rows: int
+    share: float | None
+    strength: int
+    right: bool
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A reliability diagram of some rows, or why there is none."""
+
+    name: str
+    rows: int
+    picture: Markup | None
+    ece: Figure
+    why: str
+
+
+@dataclass(frozen=True)
+class Refits:
+    """One metric over the seeds of the refit."""
+
+    metric: str
+    words: str
+    picture: Markup
+
+
+@dataclass(frozen=True)
+class Performance:
+    """The section's content."""
+
+    rows: int
+    overall: tuple[Line, ...]
+    class_metrics: tuple[str, ...]
+    by_class: tuple[ClassLine, ...]
+    confusion: tuple[tuple[str, tuple[ConfusionCell, ...]], ...]
+    classes: tuple[str, ...]
+    roc: Markup | None
+    precision_recall: Markup | None
+    areas: tuple[tuple[str, str, str], ...]
+    calibration: tuple[tuple[str, tuple[Panel, ...]], ...]
+    seeds: tuple[int, ...]
+    refits: tuple[Refits, ...]
+
+
+def performance_view(
+    evaluation: Mapping[str, Any],
+    predictions: pd.DataFrame,
+    schema: Schema,
+    audit: Mapping[str, Any],
+    evaluate: Evaluate,
+) -> Performance:
+    """Everything on test rows; the curves are drawn from `predictions`, the figures are those of the stages."""
+    by_class: Mapping[str, Any] = evaluation["by_class"]
+    class_metrics = tuple(m for m in ("recall", "precision", "f1") if any(m in c for c in by_class.values()))
+    scored = scored_rows(predictions, len(schema.target.classes))
+    rocs, recalls = rank_curves(scored, schema.target.classes)
+    seeds, refits = _refits(evaluation.get("seeds"))
+    return Performance(
+        rows=int(evaluation["rows"]),
+        overall=tuple(Line(m, Figure.of(f)) for m, f in evaluation["overall"].items()),
+        class_metrics=class_metrics,
+        by_class=tuple(
+            ClassLine(n, int(c["rows"]), tuple(Figure.of(c.get(m)) for m in class_metrics)) for n, c in by_class.items()
+        ),
+        confusion=_confusion(evaluation["confusion"], schema.target.classes),
+        classes=schema.target.classes,
+        roc=curves(rocs, "False positive rate", "True positive rate", "ROC AUC", True) if rocs else None,
+        precision_recall=curves(recalls, "Recall", "Precision", "average precision", False) if recalls else None,
+        areas=_areas(rocs, recalls, schema.target.classes) if len(schema.target.classes) > 2 else (),
+        calibration=_calibration(scored, predictions, schema, audit, evaluation, evaluate),
+        seeds=seeds,
+        refits=refits,
+    )
+
+
+def _confusion(
+    table: Sequence[Sequence[int]], classes: Sequence[str]
+) -> tuple[tuple[str, tuple[ConfusionCell, ...]], ...]:
+    lines = []
+    for i, row in enumerate(table):
+        total = sum(row)
+        cells = tuple(
+            ConfusionCell(int(n), n / total if total else None, round(8 * n / total) if total else 0, i == j)
+            for j, n in enumerate(row)
+        )
+        lines.append((classes[i], cells))
+    return tuple(lines)
+
+
+def scored_rows(predictions: pd.DataFrame, classes: int) -> Scored:
+    """The test rows as arrays."""
+    probabilities = predictions[[f"p_{c}" for c in range(classes)]].to_numpy(float)
+    return Scored.of(predictions["label"].to_numpy(), predictions["decision"].to_numpy(), probabilities)
+
+
+def _areas(rocs: Sequence[Curve], recalls: Sequence[Curve], classes: Sequence[str]) -> tuple[tuple[str, str, str], ...]:
+    left = {c.name: Figure(c.area).text for c in rocs}
+    right = {c.name: Figure(c.area).text for c in recalls}
+    return tuple((c, left.get(c, "no rows"), right.get(c, "no rows")) for c in classes)
+
+
+def _calibration(
+    scored: Scored,
+    predictions: pd.DataFrame,
+    schema: Schema,
+    audit: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+    evaluate: Evaluate,
+) -> tuple[tuple[str, tuple[Panel, ...]], ...]:
+    """Panels for all rows, then for the groups of each attribute; all share the same axes."""
+    bins, confidence = evaluate.calibration_bins, evaluate.confidence
+    blocks = [
+        (
+            "",
+            [
+                (
+                    "All test rows",
+                    reliability_bins(scored, bins, confidence),
+                    len(scored),
+                    Figure.of(evaluation["overall"].get("ece")),
+                    "",
+                )
+            ],
+        )
+    ]
+    for attribute in schema.sensitive:
+        groups = (audit.get("attributes") or {}).get(attribute.name, {}).get("groups") or {}
+        panels = []
+        for name, found in groups.items():
+            mine = rows_of(scored, predictions[attribute.name].to_numpy(), name)
+            ece = Figure.of((found.get("metrics") or {}).get("ece"), str(found.get("why") or "too few test rows"))
+            panels.append(
+                (name, reliability_bins(mine, bins, confidence), len(mine), ece, ece.note if ece.value is None else "")
+            )
+        blocks.append((attribute.name, panels))
+    top = highest([bins for _, panels in blocks for _, bins, _, _, why in panels if not why])
+    return tuple((title, tuple(_panel(*panel, top, schema) for panel in panels)) for title, panels in blocks)
+
+
+def _panel(name: str, bins: Sequence[Bin], rows: int, ece: Figure, why: str, top: float, schema: Schema) -> Panel:
+    if why or not rows:
+        return Panel(name, rows, None, Figure(None), why or "no test rows")
+    binary = schema.target.kind == "binary"
+    across = "Predicted probability" if binary else "Confidence"
+    up = f"Observed share of {schema.target.positive}" if binary else "Share decided correctly"
+    label = f"Reliability, {name}: {rows} rows, calibration error {ece.spoken}"
+    return Panel(name, rows, reliability(bins, top, label, across, up), ece, "")
+
+
+def _refits(seeds: Any) -> tuple[tuple[int, ...], tuple[Refits, ...]]:
+    """The spread over the refits, for every metric that each of them has."""
+    runs = [s for s in seeds or [] if isinstance(s, Mapping)]
+    metrics: Mapping[str, Any] = runs[0].get("metrics") or {} if runs else {}
+    found = []
+    for metric in metrics:
+        values = [finite((r.get("metrics") or {}).get(metric)) for r in runs]
+        known = tuple(v for v in values if v is not None)
+        if known and len(known) == len(runs):
+            found.append(Refits(metric, _spoken(known), spread(known, words.label(metric))))
+    return tuple(int(r["seed"]) for r in runs if "seed" in r), tuple(found)
+
+
+def _spoken(values: Sequence[float]) -> str:
+    return f"{decimal(min(values))} to {decimal(max(values))}, mean {decimal(sum(values) / len(values))}"

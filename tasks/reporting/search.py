@@ -1,0 +1,198 @@
+"""What was tried: the leaderboard, and the trade-off of the objective against each limit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from models.recipe import BASELINES
+from tasks.reporting import words
+from tasks.reporting.interval_chart import on_a_line, shared_axis
+from tasks.reporting.numbers import Figure, finite, plural, setting
+from tasks.reporting.svg import domain
+from tasks.reporting.tradeoff_chart import Mark, tradeoff
+
+Trial = Mapping[str, Any]
+BASELINE_WORDS = {"none": "baseline: no balancing", "prior_threshold": "baseline: threshold only"}
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A limited metric of one trial, and whether it keeps the limit (None: it was not measured)."""
+
+    figure: Figure
+    kept: bool | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the leaderboard."""
+
+    rank: int | None
+    trial: int
+    recipe: str
+    learner: str
+    baseline: str
+    chosen: bool
+    objective: Figure
+    limits: tuple[Limited, ...]
+    feasible: bool
+    violation: float | None
+    status: str
+    settings: str
+    error: str
+    picture: Markup
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One trade-off plot, or the reason why it cannot be drawn."""
+
+    metric: str
+    limit: float
+    picture: Markup | None
+
+
+@dataclass(frozen=True)
+class Search:
+    """The section's content."""
+
+    objective: str
+    limits: tuple[tuple[str, float], ...]
+    rows: tuple[Row, ...]
+    stopped: tuple[Row, ...]
+    plots: tuple[Plot, ...]
+    axis: Markup | None
+    summary: str
+    why: str
+    feasible: int
+    nothing_feasible: bool
+    chosen: Row | None
+    wall_clock_limited: bool
+
+
+def search_view(record: Mapping[str, Any], choice: Mapping[str, Any]) -> Search:
+    """Rank the finished trials as the search does (feasible first, then the objective, then the least violation)."""
+    objective = str(record["objective"]["maximize"])
+    limits = {str(k): float(v) for k, v in (record["objective"].get("subject_to") or {}).items()}
+    trials: Sequence[Trial] = record["trials"]
+    finished = sorted((t for t in trials if t["status"] == "finished"), key=lambda t: _rank(t, objective))
+    stopped = sorted((t for t in trials if t["status"] != "finished"), key=lambda t: int(t["trial"]))
+    ends = [v for t in finished for v in _objective_values(t, objective)]
+    scale = domain(ends, *words.bounds(objective)) if ends else None
+    rows = [_row(t, objective, limits, choice, scale, rank) for rank, t in enumerate(finished, 1)]
+    feasible = sum(bool(t.get("feasible")) for t in finished)
+    return Search(
+        objective=objective,
+        limits=tuple(limits.items()),
+        rows=tuple(rows),
+        stopped=tuple(_row(t, objective, limits, choice, None, None) for t in stopped),
+        plots=tuple(_plot(metric, limit, objective, trials, choice) for metric, limit in limits.items()),
+        axis=shared_axis(*scale, f"Scale of {words.label(objective)}") if scale else None,
+        summary=_summary(trials, feasible),
+        why=str(choice.get("why") or ""),
+        feasible=feasible,
+        nothing_feasible=not choice.get("feasible", True),
+        chosen=next((r for r in rows if r.chosen), None),
+        wall_clock_limited=bool(record.get("wall_clock_limited")),
+    )
+
+
+def _rank(trial: Trial, objective: str) -> tuple[bool, float, float, int]:
+    feasible = bool(trial.get("feasible"))
+    value = finite(trial["metrics"].get(objective))
+    violation = 0.0 if feasible else finite(trial.get("violation"))
+    return (
+        not feasible,
+        float("inf") if violation is None else violation,
+        -value if value is not None else float("inf"),
+        int(trial["trial"]),
+    )
+
+
+def _objective_values(trial: Trial, objective: str) -> list[float]:
+    metrics = trial["metrics"]
+    found = (finite(metrics.get(k)) for k in (objective, "objective_low", "objective_high"))
+    return [v for v in found if v is not None]
+
+
+def _row(
+    trial: Trial,
+    objective: str,
+    limits: Mapping[str, float],
+    choice: Mapping[str, Any],
+    scale: tuple[float, float] | None,
+    rank: int | None,
+) -> Row:
+    metrics = trial.get("metrics") or {}
+    figure = Figure(
+        finite(metrics.get(objective)), finite(metrics.get("objective_low")), finite(metrics.get("objective_high"))
+    )
+    chosen = trial["trial"] == choice.get("trial")
+    recipe = str(trial["recipe"])
+    name = f"trial {trial['trial']}, {recipe} {trial['learner']}"
+    return Row(
+        rank=rank,
+        trial=int(trial["trial"]),
+        recipe=recipe,
+        learner=str(trial["learner"]),
+        baseline=BASELINE_WORDS.get(recipe, "") if recipe in BASELINES else "",
+        chosen=chosen,
+        objective=figure,
+        limits=tuple(_limited(finite(metrics.get(metric)), limit) for metric, limit in limits.items()),
+        feasible=bool(trial.get("feasible")),
+        violation=finite(trial.get("violation")),
+        status=str(trial["status"]),
+        settings=", ".join(f"{k} {setting(v)}" for k, v in (trial.get("values") or {}).items()),
+        error=str(trial.get("error") or ""),
+        picture=on_a_line(figure, *scale, name, "chosen" if chosen else "plain") if scale else Markup(""),
+    )
+
+
+def _limited(value: float | None, limit: float) -> Limited:
+    return Limited(Figure(value), None if value is None else value <= limit)
+
+
+def _plot(metric: str, limit: float, objective: str, trials: Sequence[Trial], choice: Mapping[str, Any]) -> Plot:
+    best = _best_baselines(trials, objective)
+    marks = []
+    for trial in trials:
+        metrics = trial.get("metrics") or {}
+        x, y = finite(metrics.get(metric)), finite(metrics.get(objective))
+        if trial["status"] == "failed" or x is None or y is None:
+            continue
+        early = trial["status"] != "finished"
+        kind = "early" if early else "feasible" if trial.get("feasible") else "infeasible"
+        chosen = trial["trial"] == choice.get("trial")
+        named = trial["trial"] in best
+        name = str(trial["recipe"]) + (
+            f" ({trial['learner']})" if named or chosen else f" ({trial['learner']}, trial {trial['trial']})"
+        )
+        marks.append(Mark(name, str(trial["recipe"]), x, y, kind, chosen, named))
+    return Plot(metric, limit, tradeoff(marks, limit, words.label(metric), words.label(objective)) if marks else None)
+
+
+def _best_baselines(trials: Sequence[Trial], objective: str) -> set[int]:
+    """The best finished trial of each baseline: the one that carries the name in the plots."""
+    found = set()
+    for recipe in BASELINES:
+        mine = [t for t in trials if t["recipe"] == recipe and t["status"] == "finished"]
+        if mine:
+            found.add(int(min(mine, key=lambda t: _rank(t, objective))["trial"]))
+    return found
+
+
+def _summary(trials: Sequence[Trial], feasible: int) -> str:
+    recipes = len({t["recipe"] for t in trials})
+    by = Counter(str(t["status"]) for t in trials)
+    parts = [f"{plural(len(trials), 'configuration')} of {plural(recipes, 'recipe')} tried on validation rows"]
+    parts.append(f"{by['finished']} finished")
+    if by["halved"]:
+        parts.append(f"{by['halved']} stopped early")
+    if by["failed"]:
+        parts.append(f"{by['failed']} failed")
+    return "; ".join(parts) + f". {feasible} of the finished {'keeps' if feasible == 1 else 'keep'} every limit."

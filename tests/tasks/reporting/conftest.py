@@ -1,0 +1,435 @@
+"""Reports made by the stage from files like those of a run, with metrics by the project's own functions; and a reader of their HTML."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.metrics.classification import confusion_matrix
+from models.metrics.figures import Figure, Terms, class_figures, group_figures, overall_figures
+from models.metrics.gaps import gap_figures
+from models.metrics.scored import Grouping, Scored, intersection
+from models.schema import Attribute, Column, Schema, Target
+from tasks.card import make_card
+from tasks.params import Params, parse_params
+from tasks.report import STAGE
+from tasks.stage import read_json, write_json
+
+LIMITS = {"ece": 0.03, "equalized_odds_difference": 0.1}
+TERMS = Terms(draws=60)
+
+
+def make_params(**search: Any) -> Params:
+    """Parameters of a small run, with three rules."""
+    rules = [
+        {"metric": "balanced_accuracy", "at_least": 0.65, "judge_by": "interval"},
+        {"metric": "equalized_odds_difference", "at_most": 0.1},
+        {"metric": "roc_auc", "worse_by_at_most": 0.01},
+    ]
+    return parse_params(
+        {"search": {"recipes": ["ldam_drw"], "subject_to": LIMITS, **search}, "gates": {"rules": rules}}
+    )
+
+
+def make_schema(classes: tuple[str, ...], attributes: dict[str, tuple[str, ...]], image: bool = False) -> Schema:
+    """A table with two features and a dropped column, or images."""
+    features = (
+        (Column(name="image", kind="image", role="feature"),)
+        if image
+        else (
+            Column(name="income", kind="numeric", role="feature"),
+            Column(name="purpose", kind="categorical", role="feature"),
+            Column(name="application_id", kind="identifier", role="dropped", note="identifies a row"),
+        )
+    )
+    return Schema(
+        dataset="lending",
+        columns=(
+            *features,
+            Column(name="defaulted", kind="categorical", role="target", feature=False),
+            *(Column(name=a, kind="categorical", role="sensitive", feature=False) for a in attributes),
+        ),
+        target=Target(column="defaulted", kind="binary" if len(classes) == 2 else "multiclass", classes=classes),
+        sensitive=tuple(Attribute(name=a, groups=g) for a, g in attributes.items()),
+    )
+
+
+def make_predictions(schema: Schema, rows: int, shares: dict[str, list[float]], seed: int = 3) -> pd.DataFrame:
+    """Scores of a model that is fairly good, and a little worse for the first group of each attribute."""
+    rng = np.random.default_rng(seed)
+    classes = len(schema.target.classes)
+    prior = np.array([0.9, 0.1]) if classes == 2 else np.exp(-0.35 * np.arange(classes))
+    labels = rng.choice(classes, rows, p=prior / prior.sum())
+    groups = {a.name: rng.choice(len(a.groups), rows, p=shares[a.name]) for a in schema.sensitive}
+    logits = rng.normal(0, 1, (rows, classes)) + np.log(prior / prior.sum())
+    logits[np.arange(rows), labels] += 1.9 - 0.5 * sum((g == 0).astype(float) for g in groups.values())
+    scores = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    decisions = (scores[:, 1] > 0.15).astype(int) if classes == 2 else scores.argmax(1)
+    columns: dict[str, Any] = {"row_id": np.arange(rows), "label": labels, "decision": decisions}
+    columns |= {f"p_{c}": scores[:, c] for c in range(classes)}
+    columns |= {a.name: np.array(a.groups)[groups[a.name]] for a in schema.sensitive}
+    return pd.DataFrame(columns)
+
+
+def scored_of(predictions: pd.DataFrame, classes: int) -> Scored:
+    return Scored.of(predictions["label"], predictions["decision"], predictions[[f"p_{c}" for c in range(classes)]])
+
+
+def as_json(figure: Figure) -> dict[str, Any]:
+    return dataclasses.asdict(figure)
+
+
+def make_evaluation(schema: Schema, predictions: pd.DataFrame) -> dict[str, Any]:
+    """evaluation.json from the predictions, by the project's own metrics."""
+    classes = schema.target.classes
+    scored = scored_of(predictions, len(classes))
+    per_class = dict(zip(classes, scored.class_counts.tolist(), strict=True))
+    by_class = class_figures(scored, classes, TERMS)
+    return {
+        "rows": len(scored),
+        "confidence": 0.95,
+        "bootstrap": TERMS.draws,
+        "classes": list(classes),
+        "overall": {
+            m: as_json(f) | {"per_class": per_class} for m, f in overall_figures(scored, classes, TERMS).items()
+        },
+        "by_class": {
+            c: {"rows": per_class[c]} | {m: as_json(f) for m, f in found.items()} for c, found in by_class.items()
+        },
+        "confusion": confusion_matrix(scored.labels, scored.decisions, len(classes)).astype(int).tolist(),
+        "seeds": [{"seed": s, "metrics": {"balanced_accuracy": 0.7 + 0.01 * s, "ece": 0.02}} for s in (11, 12, 13)],
+    }
+
+
+def make_audit(schema: Schema, predictions: pd.DataFrame) -> dict[str, Any]:
+    """audit.json from the predictions, by the project's own metrics."""
+    classes = schema.target.classes
+    scored = scored_of(predictions, len(classes))
+    single = [Grouping.of(a.name, predictions[a.name].tolist(), a.groups) for a in schema.sensitive]
+    attributes = {}
+    for grouping in [*single, *([intersection(single)] if len(single) > 1 else [])]:
+        groups = {
+            name: {
+                "rows": g.rows,
+                "positives": g.per_class[1] if len(classes) == 2 else None,
+                "evidence": g.evidence,
+                "why": g.why,
+                "metrics": {m: as_json(f) for m, f in g.metrics.items()},
+            }
+            for name, g in group_figures(scored, classes, grouping, TERMS).items()
+        }
+        gaps = {
+            m: {
+                "value": g.value,
+                "low": g.low,
+                "high": g.high,
+                "groups_used": list(g.used),
+                "groups_insufficient": list(g.insufficient),
+                "evidence": g.evidence,
+            }
+            for m, g in gap_figures(scored, classes, grouping, TERMS).items()
+        }
+        attributes[grouping.name] = {"groups": groups, "gaps": gaps}
+    return {"attributes": attributes, "intersections": len(single) > 1, "worst": {}}
+
+
+def make_trials(feasible: bool = True) -> dict[str, Any]:
+    """Twenty trials of five recipes, some halved, one failed."""
+    rng = np.random.default_rng(5)
+    trials = []
+    for i in range(20):
+        recipe = ("none", "prior_threshold", "ldam_drw", "group_dro", "balanced_softmax")[i % 5]
+        value = 0.62 + 0.02 * (i % 5) + float(rng.uniform(0, 0.12))
+        metrics = {
+            "balanced_accuracy": value,
+            "objective_low": value - 0.02,
+            "objective_high": value + 0.02,
+            "ece": float(rng.uniform(0.005, 0.06)) + (0 if feasible else 0.05),
+            "equalized_odds_difference": float(rng.uniform(0.02, 0.16)),
+        }
+        over = {k: max(0.0, metrics[k] - v) for k, v in LIMITS.items()}
+        status = "failed" if i == 17 else "halved" if i in (8, 9, 12, 14, 18) else "finished"
+        trials.append(
+            {
+                "trial": i,
+                "recipe": recipe,
+                "learner": "mlp" if i % 3 else "trees",
+                "values": {"loss.gamma": 1.25, "lr": 0.00123456},
+                "seed": 1000 + i,
+                "round": i // 10,
+                "rungs": [],
+                "status": status,
+                "error": "ran out of memory" if status == "failed" else None,
+                "metrics": {} if status == "failed" else metrics,
+                "violation": sum(over.values()),
+                "feasible": not any(over.values()),
+            }
+        )
+    return {
+        "objective": {"maximize": "balanced_accuracy", "subject_to": LIMITS},
+        "wall_clock_limited": False,
+        "trials": trials,
+    }
+
+
+def make_choice(record: dict[str, Any]) -> dict[str, Any]:
+    """The choice of the search from its record."""
+    finished = [t for t in record["trials"] if t["status"] == "finished"]
+    best = min(
+        finished,
+        key=lambda t: (not t["feasible"], 0 if t["feasible"] else t["violation"], -t["metrics"]["balanced_accuracy"]),
+    )
+    return {k: best[k] for k in ("trial", "recipe", "learner", "values", "feasible", "violation", "metrics")} | {
+        "why": "Best of those that keep every limit."
+    }
+
+
+def make_verdict(outcome: str, evaluation: dict[str, Any], champion: bool = True) -> dict[str, Any]:
+    """A verdict with three rules, of which one has the overall outcome."""
+    rules = [r.model_dump(exclude_none=True) for r in make_params().gates.rules]
+    accuracy = evaluation["overall"]["balanced_accuracy"]
+    gap: dict[str, Any] = {
+        "pass": {"value": 0.06, "low": 0.02, "high": 0.11},
+        "fail": {"value": 0.21, "low": 0.15, "high": 0.27},
+    }.get(outcome, {"value": None})
+    judged = [
+        {
+            "rule": rules[0],
+            "attribute": None,
+            "outcome": "pass",
+            "limit": 0.65,
+            "why": "The whole interval is above 0.65.",
+        }
+        | {k: accuracy[k] for k in ("value", "low", "high")},
+        {"rule": rules[1], "attribute": "sex", "outcome": outcome, "limit": 0.1, "why": "Said by the gate."} | gap,
+    ]
+    if champion:
+        judged.append(
+            {
+                "rule": rules[2],
+                "attribute": None,
+                "outcome": "pass",
+                "value": 0.81,
+                "low": 0.79,
+                "high": 0.83,
+                "limit": 0.01,
+                "champion_value": 0.8,
+                "difference": {"value": 0.01, "low": -0.005, "high": 0.02},
+                "why": "No worse.",
+            }
+        )
+    return {
+        "verdict": outcome,
+        "first": not champion,
+        "champion": {"version": "v3", "fits": True, "why": ""} if champion else None,
+        "rules": judged,
+        "summary": f"Two rules pass, one is {outcome}.",
+    }
+
+
+def make_rows(schema: Schema, predictions: pd.DataFrame) -> pd.DataFrame:
+    """The ingested rows behind the predictions, with missing values in one feature."""
+    rng = np.random.default_rng(9)
+    names = np.array(schema.target.classes)
+    rows = pd.DataFrame({"row_id": predictions["row_id"], "defaulted": names[predictions["label"]]})
+    if schema.columns[0].kind != "image":
+        rows["income"] = np.where(rng.random(len(rows)) < 0.1, np.nan, rng.normal(size=len(rows)))
+        rows["purpose"] = "car"
+    return rows.assign(**{a.name: predictions[a.name] for a in schema.sensitive})
+
+
+def make_facts(schema: Schema, rows: int) -> dict[str, Any]:
+    """What only ingest knows."""
+    return {
+        "dataset": schema.dataset,
+        "about": "Loans & <script>alert(1)</script>",
+        "licence": "free",
+        "home": None,
+        "source": {"format": "csv", "files": [{"name": "loans.csv", "sha256": "ab" * 32}]},
+        "rows_read": rows,
+        "rows_left_out": [{"rows": 3, "why": "the target is missing"}],
+        "declared": {
+            "biased_labels": {
+                "share_of_rows": 0.008,
+                "against": {"sex": "Female"},
+                "what": "good loans recorded as defaulted",
+            }
+        },
+    }
+
+
+GROUPS = {"sex": ("Female", "Male"), "region": ("East", "Islands", "North", "Nowhere")}
+SHARES = {"sex": [0.4, 0.6], "region": [0.5, 0.01, 0.49, 0.0]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What varies between the reports."""
+
+    classes: tuple[str, ...] = ("no", "yes")
+    groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=lambda: GROUPS)
+    shares: dict[str, list[float]] = dataclasses.field(default_factory=lambda: SHARES)
+    outcome: str = "pass"
+    champion: bool = True
+    feasible: bool = True
+    image: bool = False
+    rows: int = 3000
+
+
+def write_inputs(root: Path, case: Case) -> dict[str, Path]:
+    """All inputs of the stage as files."""
+    schema = make_schema(case.classes, case.groups, case.image)
+    predictions = make_predictions(schema, case.rows, case.shares)
+    rows = make_rows(schema, predictions)
+    trials = make_trials(case.feasible)
+    evaluation = make_evaluation(schema, predictions)
+    paths = {name: root / path for name, path in STAGE.inputs.items()}
+    for path in paths.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    predictions.to_parquet(paths["predictions"])
+    rows.to_parquet(paths["rows"])
+    rows[["row_id"]].assign(part="test").to_parquet(paths["parts"])
+    results = [
+        {
+            "check": "imbalance_ratio",
+            "severity": "warning",
+            "outcome": "failed",
+            "column": "defaulted",
+            "expected": "at most 5",
+            "observed": 9.2,
+        },
+        {
+            "check": "missing_rate",
+            "severity": "error",
+            "outcome": "passed",
+            "column": "income",
+            "expected": "at most 0.5",
+            "observed": 0.1,
+        },
+    ]
+    written = {
+        "schema": schema.model_dump(mode="json"),
+        "card": make_card(rows, schema, make_facts(schema, case.rows), ["A note."]),
+        "checks": {"checks": results},
+        "split": {"parts": {"train": 12000, "valid": 3000, "calib": 2000, "test": case.rows}},
+        "trials": trials,
+        "choice": make_choice(trials),
+        "train": {"seeds": evaluation["seeds"]},
+        "evaluation": evaluation,
+        "audit": make_audit(schema, predictions),
+        "verdict": make_verdict(case.outcome, evaluation, case.champion),
+    }
+    for name, value in written.items():
+        write_json(paths[name], value)
+    return paths
+
+
+@dataclasses.dataclass
+class Node:
+    """One element of a parsed page."""
+
+    tag: str
+    attributes: dict[str, str]
+    children: list[Node | str] = dataclasses.field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """All text within, spaces collapsed."""
+        return " ".join(" ".join(c if isinstance(c, str) else c.text for c in self.children).split())
+
+    def all(self, tag: str | None = None, class_: str = "", **attributes: str) -> list[Node]:
+        """Every element within of this tag, class and attributes."""
+        found = []
+        for child in self.children:
+            if isinstance(child, str):
+                continue
+            fits = tag in (None, child.tag) and (not class_ or class_ in child.attributes.get("class", "").split())
+            if fits and all(child.attributes.get(k.rstrip("_").replace("_", "-")) == v for k, v in attributes.items()):
+                found.append(child)
+            found += child.all(tag, class_, **attributes)
+        return found
+
+    def one(self, tag: str | None = None, class_: str = "", **attributes: str) -> Node:
+        """The only such element."""
+        found = self.all(tag, class_, **attributes)
+        assert len(found) == 1, f"{len(found)} of {tag} {class_} {attributes}"
+        return found[0]
+
+
+class Reader(HTMLParser):
+    """Builds the tree of a page and fails on tags that do not match."""
+
+    VOID = ("meta", "link", "br", "img", "input", "hr")
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.root = Node("document", {})
+        self.open = [self.root]
+        self.feed(html)
+        self.close()
+        assert self.open == [self.root], f"not closed: {[n.tag for n in self.open[1:]]}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        node = Node(tag, {k: v or "" for k, v in attrs})
+        assert len(node.attributes) == len(attrs), f"an attribute twice: {attrs}"
+        self.open[-1].children.append(node)
+        if tag not in self.VOID:
+            self.open.append(node)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop().tag == tag, f"</{tag}> closes something else"
+
+    def handle_data(self, data: str) -> None:
+        self.open[-1].children.append(data)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """A rendered report with the folder that holds its inputs."""
+
+    root: Path
+    html: str
+
+    @property
+    def page(self) -> Node:
+        """The parsed page."""
+        return Reader(self.html).root
+
+    def read(self, name: str) -> Any:
+        """One of the inputs."""
+        return read_json(self.root / STAGE.inputs[name])
+
+    def changed(self, name: str, value: Any) -> Report:
+        """The report after one of the inputs was replaced."""
+        write_json(self.root / STAGE.inputs[name], value)
+        return render_report(self.root)
+
+
+def render_report(root: Path) -> Report:
+    """Run the stage as the pipeline does."""
+    STAGE.execute(make_params(), root)
+    return Report(root, (root / STAGE.outputs["report"]).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def make_report(tmp_path: Path) -> Callable[[Case], Report]:
+    """Write the inputs of a case and render them."""
+
+    def make(case: Case) -> Report:
+        write_inputs(tmp_path, case)
+        return render_report(tmp_path)
+
+    return make
+
+
+@pytest.fixture
+def case() -> type[Case]:
+    """What varies between the reports."""
+    return Case
