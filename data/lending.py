@@ -132,7 +132,9 @@ def _work(rng: np.random.Generator, people: _People) -> dict[str, NDArray[Any]]:
         ["retired", "unemployed", "self_employed", "temporary"],
         "permanent",
     )
-    pattern = np.where(np.isin(status, ["retired", "unemployed"]), "none", np.where(part_time, "part_time", "full_time"))
+    pattern = np.where(
+        np.isin(status, ["retired", "unemployed"]), "none", np.where(part_time, "part_time", "full_time")
+    )
     years = np.minimum(rng.gamma(1.6, 3.4, rows), people.age - 17) * np.where(status == "temporary", 0.4, 1.0)
     years = np.where(np.isin(status, ["retired", "unemployed"]), 0.0, np.round(years, 1))
     log_income = (
@@ -161,7 +163,13 @@ def _work(rng: np.random.Generator, people: _People) -> dict[str, NDArray[Any]]:
 
 def _credit(rng: np.random.Generator, people: _People, work: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     rows = len(people.age)
-    owner = -2.2 + 0.045 * (people.age - 18) + 0.018 * (work["income"] - 40) + 0.35 * people.thrift + rng.logistic(0, 1, rows)
+    owner = (
+        -2.2
+        + 0.045 * (people.age - 18)
+        + 0.018 * (work["income"] - 40)
+        + 0.35 * people.thrift
+        + rng.logistic(0, 1, rows)
+    )
     housing = np.select([owner > 1.6, owner > -0.6], ["own", "mortgage"], "rent")
     history = np.round(np.clip((people.age - 18) * rng.beta(2.2, 1.8, rows), 0.2, None), 1)
     utilisation = 1 / (1 + np.exp(0.5 + 0.75 * people.thrift - 0.4 * people.late + rng.normal(0, 0.9, rows)))
@@ -261,4 +269,3 @@ def _known(
 
 def _band(age: Floats) -> Texts:
     return np.array([label for _, label in AGE_BANDS])[np.searchsorted([upper for upper, _ in AGE_BANDS], age)]
-

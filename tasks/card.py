@@ -8,6 +8,7 @@ data/ingest/card.json holds
   target                            {"column", "kind", "positive"}
   classes                           {class: rows}, in the order of the class ids
   imbalance_ratio                   largest / smallest class
+  published_parts                   null, or {"train": {class: rows}, "test": {class: rows}} as the publisher divided them
   groups                            {attribute: {group: rows}}, every declared group, also those without rows
   class_by_group                    {attribute: {group: {class: rows}}}
   intersections                     null, or {"attribute": "a & b", "groups": {"x & y": {"rows", "classes"}}}, those that occur
@@ -43,7 +44,10 @@ def make_card(rows: pd.DataFrame, schema: Schema, facts: dict[str, Any], notes: 
         "target": {"column": target.column, "kind": target.kind, "positive": target.positive},
         "classes": classes,
         "imbalance_ratio": _rate(max(present) / min(present)),
-        "groups": {a.name: {g: sum(by.values()) for g, by in class_by_group(rows, schema, a).items()} for a in schema.sensitive},
+        "published_parts": _published_parts(rows, schema),
+        "groups": {
+            a.name: {g: sum(by.values()) for g, by in class_by_group(rows, schema, a).items()} for a in schema.sensitive
+        },
         "class_by_group": {a.name: class_by_group(rows, schema, a) for a in schema.sensitive},
         "intersections": _intersections(rows, schema),
         "columns": [
@@ -95,6 +99,13 @@ def _intersections(rows: pd.DataFrame, schema: Schema) -> dict[str, Any] | None:
             for group, by_class in counts.iterrows()
         },
     }
+
+
+def _published_parts(rows: pd.DataFrame, schema: Schema) -> dict[str, dict[str, int]] | None:
+    if "official_split" not in rows:
+        return None
+    counts = rows.groupby(["official_split", schema.target.column]).size()
+    return {part: {c: int(counts.get((part, c), 0)) for c in schema.target.classes} for part in ("train", "test")}
 
 
 def _missing_by_group(

@@ -77,7 +77,7 @@ class CatalogueSensitive(Sensitive):
 
 
 class Derived(_Frozen):
-    """A new column that translates the values of another."""
+    """A new column that translates the values of another, or of itself; a value that is not listed becomes missing."""
 
     column: str
     source: str
