@@ -49,7 +49,7 @@ def page_of(
 ) -> Page:
     """Every section's view of what the stages wrote; `found` holds their JSON by the names of STAGE.inputs."""
     search = search_view(found["trials"], found["choice"])
-    data = coverage_view(found["card"], schema, found["split"], found["checks"], params.split.by)
+    data = coverage_view(found["card"], schema, found["split"], found["checks"])
     performance = performance_view(found["evaluation"], predictions, schema, found["audit"], params.evaluate)
     return Page(
         model=params.model_name,
@@ -97,7 +97,7 @@ def _facts(
 def _lineage(
     params: Params, schema: Schema, found: Mapping[str, Any], refits: tuple[int, ...], record: Identity
 ) -> Lineage:
-    parts = found["split"].get("parts") or {}
+    parts = found["split"]["parts"]
     card = found["card"]
     source = [(k.capitalize(), identity.redacted(str(card[k]))) for k in ("about", "licence", "home") if card.get(k)]
     source += [
@@ -111,8 +111,8 @@ def _lineage(
         params.model_name,
         schema.dataset,
         source,
-        {k: int(v) for k, v in parts.items()},
-        params.split.by,
+        {k: int(v["rows"]) for k, v in parts.items()},
+        str(found["split"]["by"]),
         found["choice"],
         refits,
         identity.redacted(written),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,7 @@ class Part:
 
     name: str
     rows: int
+    by_class: tuple[int, ...]
     purpose: str
 
 
@@ -97,7 +98,7 @@ class Coverage:
     left_out: tuple[str, ...]
     classes: tuple[ClassCount, ...]
     parts: tuple[Part, ...]
-    split_note: str
+    split_notes: tuple[str, ...]
     coverage: tuple[AttributeCounts, ...]
     checks: tuple[Check, ...]
     missing: tuple[Missing, ...]
@@ -106,7 +107,7 @@ class Coverage:
 
 
 def coverage_view(
-    card: Mapping[str, Any], schema: Schema, split: Mapping[str, Any], results: Mapping[str, Any], by: str
+    card: Mapping[str, Any], schema: Schema, split: Mapping[str, Any], results: Mapping[str, Any]
 ) -> Coverage:
     """What ingest counted, validate checked and split made; declared groups without rows keep their line."""
     target, rows = schema.target, int(card["rows"])
@@ -123,8 +124,8 @@ def coverage_view(
         )
         + tuple(card.get("notes") or ()),
         classes=tuple(ClassCount(c, n, n / rows if rows else 0.0, c == target.positive) for c, n in counts.items()),
-        parts=_parts(split),
-        split_note=SPLIT_NOTES[by],
+        parts=_parts(split, target.classes),
+        split_notes=_split_notes(split),
         coverage=tuple(_attributes(card, schema, rows)),
         checks=tuple(_check(c) for c in results.get("checks") or ()),
         missing=missing,
@@ -189,13 +190,27 @@ def _biased(found: Mapping[str, Any]) -> str:
     return f"{words}{found.get('what', 'wrong')}" + (f", all of them {against}." if against else ".")
 
 
-def _parts(split: Mapping[str, Any]) -> tuple[Part, ...]:
-    parts = split.get("parts") or {}
+def _parts(split: Mapping[str, Any], classes: Sequence[str]) -> tuple[Part, ...]:
+    """The parts in the order in which they are used."""
+    found = split["parts"]
     return tuple(
-        Part(PART_NAMES[k], int(parts[k]["rows"] if isinstance(parts[k], Mapping) else parts[k]), v)
-        for k, v in PURPOSES.items()
-        if k in parts
+        Part(PART_NAMES[k], int(found[k]["rows"]), tuple(int(found[k]["classes"][c]) for c in classes), purpose)
+        for k, purpose in PURPOSES.items()
+        if k in found
     )
+
+
+def _split_notes(split: Mapping[str, Any]) -> tuple[str, ...]:
+    """How the rows were divided, and what came in the way."""
+    left_out, copies = int(split.get("left_out") or 0), split.get("copies") or {}
+    notes = [SPLIT_NOTES[split["by"]]]
+    if copies.get("rows"):
+        notes.append(
+            f"{plural(int(copies['rows']), 'row')} with equal features stayed together in {plural(int(copies['groups']), 'set')}."
+        )
+    if left_out:
+        notes.append(f"{plural(left_out, 'row')} left out of every part.")
+    return (*notes, *(str(n) for n in split.get("notes") or ()))
 
 
 def _attributes(card: Mapping[str, Any], schema: Schema, rows: int) -> Iterator[AttributeCounts]:

@@ -69,7 +69,7 @@ def lineage_view(
             tuple(t for t in (f"trial {choice['trial']}", values) if t),
         ),
         Step("Refit", plural(len(refits), "seed"), ("averaged into one predictor",)),
-        Step("Version", model, ("numbered when it is registered; only a pass is",)),
+        Step("Version", model, _version(found.code)),
     )
     tables = (
         Table("Code", _code(found.code, found.lock), True),
@@ -79,6 +79,12 @@ def lineage_view(
         Table("Package versions", tuple((k, v or "not installed") for k, v in found.libraries.items()), False),
     )
     return Lineage(steps, tables)
+
+
+def _version(code: Mapping[str, Any]) -> tuple[str, ...]:
+    commit = str(code.get("commit") or "")
+    made = (f"code {commit[:10]}" + (", changed since" if code.get("dirty") else ""),) if commit else ()
+    return (*made, "numbered on registration, which needs a pass")
 
 
 def _parts(parts: Mapping[str, int]) -> str:

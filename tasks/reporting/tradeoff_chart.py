@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from tasks.reporting.numbers import decimal
-from tasks.reporting.svg import Box, Frame, Scale, axes, domain, drawing, element, line, path, place, text
+from tasks.reporting.svg import CHARACTER, Box, Frame, Scale, axes, domain, drawing, element, line, path, place, text
 
 WIDTH, HEIGHT = 430, 345
 SIZE = 5.0
@@ -31,35 +31,18 @@ class Mark:
     named: bool = False
 
 
-def tradeoff(marks: Sequence[Mark], limit: float, across: str, up: str, limit_is_floor: bool = False) -> Markup:
+def tradeoff(marks: Sequence[Mark], limit: float, across: str, up: str) -> Markup:
     """A scatter plot with the limit as a line, the side that keeps it shaded, and the frontier of finished trials."""
     x = domain([m.x for m in marks] + [limit], 0.0 if min(m.x for m in marks) >= 0 else None)
     y = domain([m.y for m in marks], None, 1.0 if max(m.y for m in marks) <= 1 else None)
     frame = Frame(Scale(*x, 44, WIDTH - 14), Scale(*y, HEIGHT - 44, 34))
-    at = frame.x(limit)
-    kept = (at, frame.right) if limit_is_floor else (frame.left, at)
-    taken: list[Box] = [
-        (m2x - SIZE, m2y - SIZE, m2x + SIZE, m2y + SIZE) for m2x, m2y in ((frame.x(m.x), frame.y(m.y)) for m in marks)
-    ]
-    words = f"limit {decimal(limit)}"
-    room = frame.right - at > len(words) * 6.2 + 8
-    taken.append((at - 1, frame.top, at + 1, frame.bottom))
-    taken.append(
-        (at, frame.bottom - 18, at + 70, frame.bottom) if room else (at - 70, frame.bottom - 18, at, frame.bottom)
-    )
+    taken = [_box(frame.x(m.x), frame.y(m.y)) for m in marks]
+    kept, rule = _limit(frame, limit, taken)
     parts = [
-        element(
-            "rect",
-            x=kept[0],
-            y=frame.top,
-            width=max(0.0, kept[1] - kept[0]),
-            height=frame.bottom - frame.top,
-            class_="kept",
-        ),
+        kept,
         axes(frame, across, up),
-        line(at, frame.top, at, frame.bottom, "limit"),
-        text(at + 5 if room else at - 5, frame.bottom - 6, words, "label strong", "start" if room else "end"),
-        path([(frame.x(px), frame.y(py)) for px, py in frontier(marks, limit_is_floor)], "frontier"),
+        rule,
+        path([(frame.x(px), frame.y(py)) for px, py in frontier(marks)], "frontier"),
         *[_mark(m, frame) for m in sorted(marks, key=_order)],
         *[_name(m, frame, taken) for m in sorted(marks, key=_order, reverse=True) if m.chosen or m.named],
     ]
@@ -69,9 +52,27 @@ def tradeoff(marks: Sequence[Mark], limit: float, across: str, up: str, limit_is
     return drawing(WIDTH, HEIGHT, label, *parts, detail=detail)
 
 
-def frontier(marks: Sequence[Mark], limit_is_floor: bool) -> list[tuple[float, float]]:
+def _limit(frame: Frame, limit: float, taken: list[Box]) -> tuple[Markup, Markup]:
+    """The shaded side, and the line with its name on the side where there is room; their places are added to `taken`."""
+    at, foot = frame.x(limit), frame.bottom - 6
+    words = f"limit {decimal(limit)}"
+    wide = len(words) * CHARACTER + 10
+    right = at + wide < frame.right
+    taken.append((at - 1, frame.top, at + 1, frame.bottom))
+    taken.append((at, foot - 12, at + wide, foot) if right else (at - wide, foot - 12, at, foot))
+    height = frame.bottom - frame.top
+    kept = element("rect", x=frame.left, y=frame.top, width=at - frame.left, height=height, class_="kept")
+    name = text(at + 5 if right else at - 5, foot, words, "label strong", "start" if right else "end")
+    return kept, Markup("").join([line(at, frame.top, at, frame.bottom, "limit"), name])
+
+
+def _box(x: float, y: float) -> Box:
+    return x - SIZE, y - SIZE, x + SIZE, y + SIZE
+
+
+def frontier(marks: Sequence[Mark]) -> list[tuple[float, float]]:
     """The trials that no other finished trial beats in both figures, as steps from the strictest to the best."""
-    finished = sorted((m for m in marks if m.kind != "early"), key=lambda m: (-m.x if limit_is_floor else m.x, -m.y))
+    finished = sorted((m for m in marks if m.kind != "early"), key=lambda m: (m.x, -m.y))
     steps: list[tuple[float, float]] = []
     for mark in finished:
         if not steps:

@@ -59,7 +59,7 @@ GLOSSARY: dict[str, str] = {
     "Test rows": "Rows kept aside and used once, for the figures of this report. Nothing was fitted or chosen on them.",
     "Trial": "One configuration of one recipe, trained and measured on validation rows.",
     "Validation rows": "Rows on which the search compares trials. They neither train nor judge the final model.",
-    "Violation": "How far a trial is beyond the limits of the search, summed over the limits.",
+    "Violation": "How far a trial is beyond the limits of the search: for each limit the excess as a share of it, summed.",
 }  # fmt: skip
 
 

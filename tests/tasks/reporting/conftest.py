@@ -283,6 +283,21 @@ class Case:
     rows: int = 3000
 
 
+def make_split(case: Case) -> dict[str, Any]:
+    """summary.json of the split."""
+    sizes = {"train": 12000, "valid": 3000, "calib": 2000, "test": case.rows}
+    parts = {p: {"rows": n, "classes": dict.fromkeys(case.classes, n // len(case.classes))} for p, n in sizes.items()}
+    copies = {"groups": 2, "rows": 5, "largest": 3}
+    return {
+        "by": "stratified",
+        "rows": sum(sizes.values()),
+        "parts": parts,
+        "copies": copies,
+        "notes": [],
+        "left_out": 0,
+    }
+
+
 def write_inputs(root: Path, case: Case) -> dict[str, Path]:
     """All inputs of the stage as files."""
     schema = make_schema(case.classes, case.groups, case.image)
@@ -318,7 +333,7 @@ def write_inputs(root: Path, case: Case) -> dict[str, Path]:
         "schema": schema.model_dump(mode="json"),
         "card": make_card(rows, schema, make_facts(schema, case.rows), ["A note."]),
         "checks": {"checks": results},
-        "split": {"parts": {"train": 12000, "valid": 3000, "calib": 2000, "test": case.rows}},
+        "split": make_split(case),
         "trials": trials,
         "choice": make_choice(trials),
         "train": {"seeds": evaluation["seeds"]},
