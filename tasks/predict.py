@@ -16,7 +16,7 @@ from models.schema import Column, Schema
 from models.values import as_text
 from tasks.columns import numbers_in
 from tasks.read_images import SUFFIXES
-from tasks.read_tables import read_csv, read_parquet
+from tasks.read_tables import MISSING, read_csv, read_parquet
 from tasks.registry import Registry, open_registry, parse_reference
 from tasks.stage import replacing
 
@@ -72,8 +72,14 @@ def read_rows(source: Path, needed: Sequence[Column]) -> tuple[pd.DataFrame, pd.
     if source.is_dir():
         return _read_images(source, needed)
     if source.suffix.lower() in (".parquet", ".pq"):
-        return read_parquet(source, name=str(source))[0], None
-    return read_csv(source, name=str(source)), None
+        return read_parquet(source, name=str(source), missing=_missing(needed))[0], None
+    return read_csv(source, name=str(source), missing=_missing(needed)), None
+
+
+def _missing(needed: Sequence[Column]) -> tuple[str, ...]:
+    """Texts that mean 'no value', without those that the model knows as a category."""
+    known = {value for column in needed for value in column.categories or ()}
+    return tuple(mark for mark in MISSING if mark not in known)
 
 
 def _read_images(folder: Path, needed: Sequence[Column]) -> tuple[pd.DataFrame, pd.Series]:

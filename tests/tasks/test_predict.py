@@ -140,6 +140,16 @@ def test_rows_keep_their_order_and_missing_values_are_allowed(predictor, url, tm
     pd.testing.assert_frame_equal(scored, expected(predictor, rows), check_dtype=False)
 
 
+def test_a_mark_for_missing_values_that_is_a_known_category_is_one(tmp_path):
+    columns = tuple(c.model_copy(update={"categories": ("1", "NA")}) if c.name == "code" else c for c in SCHEMA.columns)
+    rows = table().replace({"code": {"2": "NA"}})
+    made = trained(rows, SCHEMA.model_copy(update={"columns": columns}), "mlp")
+    publish(tmp_path, made)
+    rows.to_csv(tmp_path / "input.csv", index=False)
+    scored = predict("toy", tmp_path / "input.csv", tmp_path / "out.csv", f"file://{tmp_path}/registry")
+    pd.testing.assert_frame_equal(scored, expected(made, rows), check_dtype=False)
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
