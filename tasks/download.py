@@ -20,7 +20,7 @@ from tasks.stage import replacing
 
 log = logging.getLogger("equipoise")
 
-CHUNK = 1 << 20
+CHUNK = 1 << 16
 TIMEOUT_SECONDS = 60
 ATTEMPTS = 3
 SECONDS_BETWEEN_ATTEMPTS = 1.0
