@@ -80,8 +80,10 @@ def search_view(record: Mapping[str, Any], choice: Mapping[str, Any]) -> Search:
     objective = str(record["objective"]["maximize"])
     limits = {str(k): float(v) for k, v in (record["objective"].get("subject_to") or {}).items()}
     trials: Sequence[Trial] = record["trials"]
-    finished = sorted((t for t in trials if t["status"] == "finished"), key=lambda t: _rank(t, objective))
-    stopped = sorted((t for t in trials if t["status"] != "finished"), key=lambda t: int(t["trial"]))
+    picked = choice.get("trial")
+    ranked = [t for t in trials if t["status"] == "finished" or t["trial"] == picked]
+    finished = sorted(ranked, key=lambda t: _rank(t, objective, picked))
+    stopped = sorted((t for t in trials if t not in ranked), key=lambda t: int(t["trial"]))
     ends = [v for t in finished for v in _objective_values(t, objective)]
     scale = domain(ends, *words.bounds(objective)) if ends else None
     rows = [_row(t, objective, limits, choice, scale, rank) for rank, t in enumerate(finished, 1)]
@@ -102,20 +104,20 @@ def search_view(record: Mapping[str, Any], choice: Mapping[str, Any]) -> Search:
     )
 
 
-def _rank(trial: Trial, objective: str) -> tuple[bool, float, float, int]:
-    feasible = bool(trial.get("feasible"))
-    value = finite(trial["metrics"].get(objective))
-    violation = 0.0 if feasible else finite(trial.get("violation"))
+def _rank(trial: Trial, objective: str, picked: Any) -> tuple[float, float, bool, int]:
+    """The smaller the better, as tasks/search/choice.py ranks them: violation, then objective; of equals the chosen one."""
+    metrics = trial.get("metrics") or {}
+    value, violation = finite(metrics.get(objective)), finite(trial.get("violation"))
     return (
-        not feasible,
         float("inf") if violation is None else violation,
-        -value if value is not None else float("inf"),
+        float("inf") if value is None else -value,
+        trial["trial"] != picked,
         int(trial["trial"]),
     )
 
 
 def _objective_values(trial: Trial, objective: str) -> list[float]:
-    metrics = trial["metrics"]
+    metrics = trial.get("metrics") or {}
     found = (finite(metrics.get(k)) for k in (objective, "objective_low", "objective_high"))
     return [v for v in found if v is not None]
 
@@ -158,7 +160,7 @@ def _limited(value: float | None, limit: float) -> Limited:
 
 
 def _plot(metric: str, limit: float, objective: str, trials: Sequence[Trial], choice: Mapping[str, Any]) -> Plot:
-    best = _best_baselines(trials, objective)
+    best = _best_baselines(trials, objective, choice.get("trial"))
     marks = []
     for trial in trials:
         metrics = trial.get("metrics") or {}
@@ -176,13 +178,13 @@ def _plot(metric: str, limit: float, objective: str, trials: Sequence[Trial], ch
     return Plot(metric, limit, tradeoff(marks, limit, words.label(metric), words.label(objective)) if marks else None)
 
 
-def _best_baselines(trials: Sequence[Trial], objective: str) -> set[int]:
+def _best_baselines(trials: Sequence[Trial], objective: str, picked: Any) -> set[int]:
     """The best finished trial of each baseline: the one that carries the name in the plots."""
     found = set()
     for recipe in BASELINES:
         mine = [t for t in trials if t["recipe"] == recipe and t["status"] == "finished"]
         if mine:
-            found.add(int(min(mine, key=lambda t: _rank(t, objective))["trial"]))
+            found.add(int(min(mine, key=lambda t: _rank(t, objective, picked))["trial"]))
     return found
 
 

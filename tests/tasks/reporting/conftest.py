@@ -154,7 +154,7 @@ def make_trials(feasible: bool = True) -> dict[str, Any]:
             "ece": float(rng.uniform(0.005, 0.06)) + (0 if feasible else 0.05),
             "equalized_odds_difference": float(rng.uniform(0.02, 0.16)),
         }
-        over = {k: max(0.0, metrics[k] - v) for k, v in LIMITS.items()}
+        over = {k: max(0.0, metrics[k] - v) / v for k, v in LIMITS.items()}
         status = "failed" if i == 17 else "halved" if i in (8, 9, 12, 14, 18) else "finished"
         trials.append(
             {
@@ -167,9 +167,9 @@ def make_trials(feasible: bool = True) -> dict[str, Any]:
                 "rungs": [],
                 "status": status,
                 "error": "ran out of memory" if status == "failed" else None,
-                "metrics": {} if status == "failed" else metrics,
-                "violation": sum(over.values()),
-                "feasible": not any(over.values()),
+                "metrics": None if status == "failed" else metrics,
+                "violation": None if status == "failed" else sum(over.values()),
+                "feasible": status != "failed" and not any(over.values()),
             }
         )
     return {

@@ -223,6 +223,17 @@ def test_search_without_limits(make_report: Make, case: Any) -> None:
     assert not section.all("figure")
 
 
+def test_a_choice_that_the_clock_cut_short_is_on_the_leaderboard(make_report: Make, case: Any) -> None:
+    report = make_report(case())
+    trials, choice = report.read("trials"), report.read("choice")
+    for trial in trials["trials"]:
+        trial["status"] = "halved"
+    report.changed("trials", trials)
+    rows = report.changed("choice", choice).page.one("table", class_="board").one("tbody").all("tr")
+    assert len(rows) == 1
+    assert "stopped before its full budget" in rows[0].text
+
+
 def test_data_section_says_what_it_rests_on(make_report: Make, case: Any) -> None:
     report = make_report(case())
     data = report.page.one("section", id="data")
