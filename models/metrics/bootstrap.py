@@ -41,6 +41,12 @@ def cell_weights(counts: Floats, draws: int, rng: np.random.Generator) -> Floats
     return rng.standard_gamma(counts, (draws, *counts.shape))
 
 
+def expansion(fewest: int) -> float:
+    """By how much intervals from resamples of this many rows are widened: Student's t over the normal, and n over n - 1."""
+    spare = max(fewest - 1, 1)
+    return float((1 + 1.25 / spare) * np.sqrt(1 + 1 / spare))
+
+
 def percentile(draws: Floats, value: float, confidence: float, fewest: int) -> Interval:
     """Bias-corrected percentiles of the draws (Efron 1981), widened to contain the estimate.
 
@@ -54,8 +60,7 @@ def percentile(draws: Floats, value: float, confidence: float, fewest: int) -> I
     normal = NormalDist()
     below = float((draws < value).mean() + (draws == value).mean() / 2)
     bias = min(max(normal.inv_cdf(min(max(below, 1e-9), 1 - 1e-9)), -0.5), 0.5)
-    z, spare = normal.inv_cdf((1 + confidence) / 2), max(fewest - 1, 1)
-    z = (z + (z**3 + z) / (4 * spare)) * float(np.sqrt(1 + 1 / spare))
+    z = normal.inv_cdf((1 + confidence) / 2) * expansion(fewest)
     low, high = np.quantile(draws, [normal.cdf(2 * bias - z), normal.cdf(2 * bias + z)])
     return Interval(float(min(low, value)), float(max(high, value)))
 

@@ -21,12 +21,14 @@ def confusion_matrix(labels: Ints, decisions: Ints, classes: int, weights: Float
 def keyed_sums(keys: Ints, size: int, weights: Floats | None = None) -> Floats:
     """Sum of the weights per key: [size], or [draws, size] for weights [draws, n]; counts without weights."""
     if weights is None:
-        return np.bincount(keys, minlength=size).astype(np.float64)
+        counted: Floats = np.bincount(keys, minlength=size).astype(np.float64)
+        return counted
     if weights.ndim == 1:
-        return np.bincount(keys, weights, minlength=size)
+        return np.asarray(np.bincount(keys, weights, minlength=size), dtype=np.float64)
     draws = weights.shape[0]
     places = (keys + size * np.arange(draws)[:, None]).ravel()
-    return np.bincount(places, weights.ravel(), minlength=size * draws).reshape(draws, size)
+    sums = np.asarray(np.bincount(places, weights.ravel(), minlength=size * draws), dtype=np.float64)
+    return sums.reshape(draws, size)
 
 
 def divide(numerator: Floats, denominator: Floats) -> Floats:

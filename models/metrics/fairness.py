@@ -116,9 +116,12 @@ def gap(name: str, confusion: Floats, masks: dict[Kind, Bools]) -> Floats:
 
 def worst_group_accuracy(confusion: Floats, enough: Bools) -> Floats:
     """The lowest accuracy of the groups [G] let in, from group confusions [..., G, C, C]; NaN if none is."""
-    right = np.diagonal(confusion, axis1=-2, axis2=-1).sum(-1)
-    share = divide(right, confusion.sum((-2, -1)))
-    return _nan_extreme(np.where(enough, share, np.nan), np.fmin)
+    return _nan_extreme(np.where(enough, group_accuracy(confusion), np.nan), np.fmin)
+
+
+def group_accuracy(confusion: Floats) -> Floats:
+    """Share decided right per group [..., G] from group confusions [..., G, C, C]."""
+    return divide(np.diagonal(confusion, axis1=-2, axis2=-1).sum(-1), confusion.sum((-2, -1)))
 
 
 def ece_worst_group(errors: Floats, enough: Bools) -> Floats:

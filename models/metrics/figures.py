@@ -18,7 +18,7 @@ from models.metrics.names import BY_NAME, OVERALL
 from models.metrics.score import KINDS, overall
 from models.metrics.scored import Floats, Grouping, Scored
 
-Verdict = Literal["sufficient", "partial", "insufficient"]
+Sufficiency = Literal["sufficient", "partial", "insufficient"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Figure:
     low: float | None = None
     high: float | None = None
     rows: int = 0
-    evidence: Verdict = "sufficient"
+    evidence: Sufficiency = "sufficient"
     note: str = ""
     method: Literal["score", "bootstrap"] = "score"
 
@@ -54,7 +54,7 @@ class GroupFigures:
 
     rows: int
     per_class: tuple[int, ...]
-    evidence: Verdict
+    evidence: Sufficiency
     why: str
     metrics: dict[str, Figure]
     by_class: tuple[dict[str, Figure], ...]
@@ -91,8 +91,9 @@ def overall_figures(
             figures[name] = _hidden(len(scored), why or "not defined for these rows")
             continue
         method: Literal["score", "bootstrap"] = "score" if name in SCORE else "bootstrap"
-        evidence: Verdict = "insufficient" if why else "sufficient"
-        figures[name] = Figure(value, *_ends(found[name]), rows=len(scored), evidence=evidence, note=why, method=method)
+        evidence: Sufficiency = "insufficient" if why else "sufficient"
+        low, high = plain(found[name].low), plain(found[name].high)
+        figures[name] = Figure(value, low, high, len(scored), evidence, why, method)
     return figures
 
 
@@ -144,13 +145,11 @@ def _one_class(confusion: Floats, c: int, terms: Terms) -> dict[str, Figure]:
         "precision": (precision(confusion)[c], intervals.of_share(true, chosen, terms.confidence), chosen, none),
         "f1": (f1(confusion)[c], intervals.of_f1(true, labelled + chosen - 2 * true, terms.confidence), labelled, why),
     }
-    return {
-        name: Figure(
-            *_ends((value, *_ends(found))) if math.isfinite(value) else (None, None, None),
-            rows=int(rows), evidence="insufficient" if reason or not math.isfinite(value) else "sufficient", note=reason,
-        )
-        for name, (value, found, rows, reason) in made.items()
-    }  # fmt: skip
+    figures = {}
+    for name, (value, found, rows, reason) in made.items():
+        evidence: Sufficiency = "insufficient" if reason or not math.isfinite(value) else "sufficient"
+        figures[name] = Figure(plain(value), plain(found.low), plain(found.high), int(rows), evidence, reason)
+    return figures
 
 
 def _one_group(
@@ -166,7 +165,7 @@ def _one_group(
     if len(classes) == 2:
         metrics |= compared[0]
     why = shortage(counts, classes, terms.evidence)
-    evidence: Verdict = "insufficient" if why else "sufficient"
+    evidence: Sufficiency = "insufficient" if why else "sufficient"
     return GroupFigures(len(scored), tuple(counts), evidence, why, metrics, tuple(compared))
 
 
@@ -188,7 +187,8 @@ def _share(successes: float, trials: float, needed: int, terms: Terms, rare: str
     why = rare or (f"{trials:.0f} such rows, needs {max(needed, 1)}" if trials < max(needed, 1) else "")
     if why:
         return _hidden(int(trials), why)
-    return Figure(float(successes / trials), *intervals.of_share(successes, trials, terms.confidence), rows=int(trials))
+    found = intervals.of_share(successes, trials, terms.confidence)
+    return Figure(float(successes / trials), found.low, found.high, int(trials))
 
 
 def _hidden(rows: int, why: str) -> Figure:
@@ -196,6 +196,6 @@ def _hidden(rows: int, why: str) -> Figure:
     return Figure(None, rows=rows, evidence="insufficient", note=why)
 
 
-def _ends(numbers: Sequence[float]) -> tuple[float | None, ...]:
-    """Plain floats, None for NaN."""
-    return tuple(float(x) if math.isfinite(x) else None for x in numbers)
+def plain(number: float) -> float | None:
+    """A float, None for NaN."""
+    return float(number) if math.isfinite(number) else None

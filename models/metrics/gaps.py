@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from models.metrics.fairness import (
     usable,
     worst_group_accuracy,
 )
-from models.metrics.figures import Terms
+from models.metrics.figures import Sufficiency, Terms
 from models.metrics.intervals import Interval
 from models.metrics.names import BY_GROUP, BY_NAME
 from models.metrics.score import KINDS
@@ -45,7 +44,7 @@ class GapFigure:
     note: str = ""
 
     @property
-    def evidence(self) -> Literal["sufficient", "partial", "insufficient"]:
+    def evidence(self) -> Sufficiency:
         """How far the rows suffice."""
         if self.value is None:
             return "insufficient"

@@ -129,17 +129,23 @@ def of_difference_gap(families: list[tuple[Rates, Bools]], confidence: float) ->
         return NONE
     tail = (1 - confidence) / 2
     each = 1 - simultaneous_tail(1 - confidence, len(comparisons))
-    lows, highs = [0.0], []
+    lows, highs = [0.0], [0.0]
     for k, n in comparisons:
-        share = k / n
-        for z, ends in ((normal(tail), highs), (range_critical(len(k), each), lows)):
-            low, high = wilson(k, n, z)
-            difference = share[:, None] - share[None, :]
-            up = np.sqrt((high - share)[:, None] ** 2 + (share - low)[None, :] ** 2)
-            down = np.sqrt((share - low)[:, None] ** 2 + (high - share)[None, :] ** 2)
-            limit = difference + up if ends is highs else difference - down
-            ends.append(float(limit[~np.eye(len(k), dtype=bool)].max()))
+        _, above = _difference_limits(k, n, normal(tail))
+        below, _ = _difference_limits(k, n, range_critical(len(k), each))
+        highs.append(float(above.max()))
+        lows.append(float(below.max()))
     return Interval(max(lows), min(max(highs), 1.0))
+
+
+def _difference_limits(k: Floats, n: Floats, z: float) -> tuple[Floats, Floats]:
+    """Newcombe's limits of share[a] - share[b] for all a != b of the shares k / n [G]."""
+    share, (low, high) = k / n, wilson(k, n, z)
+    pairs = ~np.eye(len(k), dtype=bool)
+    difference = (share[:, None] - share[None, :])[pairs]
+    below = np.sqrt((share - low)[:, None] ** 2 + (high - share)[None, :] ** 2)[pairs]
+    above = np.sqrt((high - share)[:, None] ** 2 + (share - low)[None, :] ** 2)[pairs]
+    return difference - below, difference + above
 
 
 def of_ratio_gap(families: list[tuple[Rates, Bools]], confidence: float) -> Interval:

@@ -7,11 +7,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.metrics.bootstrap import percentile, row_weights
+from models.metrics.bootstrap import expansion, percentile, row_weights
 from models.metrics.calibration import FROM_LOSSES, bin_sums, ece, mean_loss
-from models.metrics.classification import FROM_CONFUSION, confusion_matrix
-from models.metrics.fairness import GAPS, Kind, ece_worst_group, gap, group_confusion, worst_group_accuracy
+from models.metrics.classification import FROM_CONFUSION, confusion_matrix, divide, recall
+from models.metrics.extremes import KINK, difference_of_largest
+from models.metrics.fairness import (
+    GAPS,
+    Kind,
+    ece_worst_group,
+    gap,
+    group_accuracy,
+    group_confusion,
+    rates,
+    worst_group_accuracy,
+)
 from models.metrics.intervals import NONE, Interval, of_share
+from models.metrics.names import BY_NAME
 from models.metrics.ranking import FROM_RANKING, rankings
 from models.metrics.scored import Bools, Floats, Grouping, Ints, Scored
 
@@ -57,14 +68,48 @@ def measure(what: Comparison, scored: Scored) -> Measure:
     return lambda w: gap(metric, group_confusion(scored, ids, groups, w), masks)
 
 
+def parts(what: Comparison, scored: Scored) -> Measure | None:
+    """The parts [draws, m] of which the metric is the largest (where lower is better) or, negated, the smallest; else None."""
+    metric, grouping, enough = what.metric, what.grouping, what.enough
+    if metric == "worst_class_recall":
+        return lambda w: -recall(confusion_matrix(scored.labels, scored.decisions, scored.classes, w))
+    if grouping is None:
+        return None
+    ids, groups = grouping.ids, len(grouping.groups)
+    if metric == "ece_worst_group":
+        return lambda w: ece(bin_sums(scored, what.bins, w, ids, groups))[..., enough]
+    if metric == "worst_group_accuracy":
+        return lambda w: -group_accuracy(group_confusion(scored, ids, groups, w))[..., enough]
+    if metric in GAPS:
+        return lambda w: _pairs(what, group_confusion(scored, ids, groups, w))
+    return None
+
+
+def _pairs(what: Comparison, confusion: Floats) -> Floats:
+    """Differences, or negated ratios, of the rates that a gap compares, for all ordered pairs of groups [..., m]."""
+    assert what.masks is not None
+    spec, found = GAPS[what.metric], []
+    for kind in spec.kinds:
+        rate = rates(kind, confusion)
+        share = divide(rate.successes, rate.trials)
+        for k, mask in enumerate(what.masks[kind]):
+            of_groups = share[..., k, :][..., mask]
+            one, other = of_groups[..., :, None], of_groups[..., None, :]
+            # The smallest ratio is at most 1; larger ones are cut, as near a rate of 0 they would have no spread.
+            pair = (
+                one - other if spec.how == "difference" else -np.nan_to_num(np.minimum(divide(one, other), 1), nan=1.0)
+            )
+            found.append(pair[..., ~np.eye(int(mask.sum()), dtype=bool)])
+    return np.concatenate(found, axis=-1)
+
+
 def paired_difference(
     what: Comparison, candidate: Scored, champion: Scored, draws: int, confidence: float, rng: np.random.Generator
 ) -> tuple[float, Interval]:
     """candidate - champion, with the same row weights for both in every resample: (estimate, interval), NaN if undefined.
 
-    The interval reaches as far above the estimate as below: resampling lifts a gap or a calibration error by its own
-    noise, and by more for the model that has less of it, so the draws of a difference may sit to one side.
-    Two models that score every row alike differ by exactly 0.
+    A figure that is the largest or smallest of several takes its bounds from `extremes.py`. Two models that score every
+    row alike differ by exactly 0; that no resample tells two others apart is not taken for certainty.
     """
     value = float(measure(what, candidate)(None)) - float(measure(what, champion)(None))
     if not np.isfinite(value):
@@ -72,20 +117,38 @@ def paired_difference(
     same = np.array_equal(candidate.decisions, champion.decisions)
     if same and np.array_equal(candidate.probabilities, champion.probabilities):
         return value, Interval(value, value)
-    unseen, fewest = 0, int(candidate.class_counts.min())
+    fewest = int(candidate.class_counts.min())
+    estimates = [part(None) for part in (parts(what, candidate), parts(what, champion)) if part is not None]
+    unseen = 0
     if what.decisions_only:
         what, candidate, champion, unseen = _with_unseen_disagreement(what, candidate, champion)
-    first, second = measure(what, candidate), measure(what, champion)
-    drawn = []
+    repeat = [(parts(what, one) if estimates else None) or measure(what, one) for one in (candidate, champion)]
+    drawn: list[list[Floats]] = []
     for real in row_weights(len(candidate) - unseen, draws, rng):
         weights = np.hstack([real, rng.standard_gamma(0.5, (len(real), unseen))]) if unseen else real
-        drawn.append(first(weights) - second(weights))
-    found = percentile(np.concatenate(drawn), value, confidence, fewest)
-    reach = max(found.high - value, value - found.low)
-    if reach < 1e-12:
-        # No resample tells them apart (both rank perfectly, say): no more is known than the rarest class can show.
+        drawn.append([one(weights) for one in repeat])
+    a, b = (np.concatenate([pair[i] for pair in drawn]) for i in range(2))
+    if estimates:
+        found = difference_of_largest(estimates[0], estimates[1], a, b, confidence, expansion(fewest))
+        found = found if BY_NAME[what.metric].better == "lower" else Interval(-found.high, -found.low)
+    else:
+        found = _of_draws(value, a - b, fewest, confidence)
+    if found.high - found.low < 1e-12:
         reach = of_share(0, fewest, confidence).high
-    return value, Interval(value - reach, value + reach)
+        return value, Interval(value - reach, value + reach)
+    return value, found
+
+
+def _of_draws(value: float, drawn: Floats, fewest: int, confidence: float) -> Interval:
+    """The interval of a difference from its draws, as far above the estimate as below.
+
+    A calibration error is lifted by noise, most in the model that has least of it. The interval reaches as much further
+    to the side where the truth then lies as the shift of the draws tells; for a smooth metric there is none.
+    """
+    found = percentile(drawn, value, confidence, fewest)
+    reach = (found.high - found.low) / 2
+    lift = KINK * (float(drawn.mean()) - value)
+    return Interval(float(value - reach - max(lift, 0.0)), float(value + reach + max(-lift, 0.0)))
 
 
 def _with_unseen_disagreement(

@@ -65,7 +65,7 @@ def overall(scored: Scored, weights: Floats | None = None, bins: int = 15) -> di
     values = {name: _number(formula(confusion)) for name, formula in FROM_CONFUSION.items()}
     sums = [ranking.sums(weights) for ranking in rankings(scored)]
     for name, area in FROM_RANKING.items():
-        values[name] = _number(np.mean([area(*pair) for pair in sums]))
+        values[name] = _number(float(np.mean([area(*pair) for pair in sums])))
     for name, losses in FROM_LOSSES.items():
         values[name] = _number(mean_loss(losses(scored), weights))
     values["ece"] = _number(ece(bin_sums(scored, bins, weights))[0])
@@ -96,7 +96,7 @@ def grouping_of_ids(name: str, ids: ArrayLike, rows: int) -> Grouping:
     return Grouping(name, tuple(str(i) for i in range(int(array.max(initial=-1)) + 1)), array)
 
 
-def _number(value: Floats) -> float | None:
+def _number(value: Floats | float) -> float | None:
     """A float, or None for NaN."""
     number = float(value)
     return number if np.isfinite(number) else None
