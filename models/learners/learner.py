@@ -89,9 +89,10 @@ OnEpoch = Callable[[int, Callable[[], Checkpoint]], None]
 
 
 class Learner(ABC):
-    """Trains recipes."""
+    """Trains recipes. `accelerated` says whether it can use an accelerator."""
 
     name: ClassVar[str]
+    accelerated: ClassVar[bool] = True
 
     @abstractmethod
     def refuses(self, recipe: Recipe, image: bool) -> str | None:

@@ -54,6 +54,7 @@ class Trees(Learner):
     """scikit-learn's histogram gradient boosting; a method that is no row weight is refused."""
 
     name = "trees"
+    accelerated = False
 
     def refuses(self, recipe: Recipe, image: bool) -> str | None:
         """Trees take tables, and methods that are the same as weighing the rows."""

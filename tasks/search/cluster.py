@@ -1,0 +1,97 @@
+"""Ray on this machine, for as long as a search needs it; or the cluster that is there already."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models.errors import InputError
+from tasks.params import Resources
+
+SPARE_MEMORY = 128 << 20
+"""Bytes of object store beyond the tables: for Ray's own objects."""
+
+QUIET: Mapping[str, str] = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+"""No reports to the outside, no loggers and tables of its own, the state on disk at most a second old, and Ctrl-C ours."""
+
+LOOPBACK = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+"""Ray's own switch for machines that are no cluster, whatever they run: its servers listen on 127.0.0.1 only."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What one trial gets, and how many run at once."""
+
+    cpus: float
+    gpus: float
+    at_once: int
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+@contextlib.contextmanager
+def cluster(resources: Resources, device: str, table_bytes: int) -> Iterator[Shares]:
+    """Ray, started unless it runs already or RAY_ADDRESS names a cluster, and what each trial gets of it."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    if not os.environ.get("RAY_ADDRESS"):
+        os.environ.setdefault(*LOOPBACK)
+    import ray
+
+    started, scratch = not ray.is_initialized(), None
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
+    try:
+        if started and os.environ.get("RAY_ADDRESS"):
+            ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        elif started:
+            # Sockets live in here, and a socket's path must be short.
+            scratch = tempfile.mkdtemp(prefix="equipoise-", dir="/tmp")
+            wanted = (resources.concurrent_trials or 1) * resources.cpus_per_trial
+            ray.init(
+                num_cpus=max(cores(), -int(-wanted // 1)),
+                object_store_memory=max(SPARE_MEMORY, int(1.3 * table_bytes)) + SPARE_MEMORY,
+                _temp_dir=scratch,
+                **options,
+            )
+        for name in ("ray", "ray.tune", "ray.train"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        yield shares(resources, device, ray.cluster_resources())
+    finally:
+        if started:
+            ray.shutdown()
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def shares(resources: Resources, device: str, available: Mapping[str, float]) -> Shares:
+    """The share of each trial, never more than there is, as Ray would wait for it for ever."""
+    cpus = min(resources.cpus_per_trial, available.get("CPU", 1.0))
+    gpus = min(resources.gpus_per_trial, available.get("GPU", 0.0)) if device == "cuda" else 0.0
+    if device == "cuda" and gpus == 0:
+        raise InputError(
+            "params.yaml: resources.gpus_per_trial: trials train on CUDA, but Ray sees no GPU or gives them none of it. "
+            "Set it above 0, or resources.device to cpu."
+        )
+    fit = max(1, int(available.get("CPU", 1.0) // cpus))
+    if gpus:
+        # Trees need no accelerator, so that more trials than GPU shares may run.
+        fit = max(fit, int(available["GPU"] // gpus))
+    return Shares(cpus, gpus, resources.concurrent_trials or fit)

@@ -1,0 +1,93 @@
+"""What can be tried: every recipe with every learner that takes it, and the hyperparameters of each such pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from models.balancing.component import Range
+from models.errors import InputError
+from models.learners import learner
+from models.recipe import BASELINES, Recipe
+
+DIGITS = 4
+"""Significant digits of a suggested number: as fine as a search can tell apart, and readable in a record."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A recipe and a learner that takes it."""
+
+    recipe: Recipe
+    learner: str
+
+    @property
+    def name(self) -> str:
+        """How the pair is called in a search."""
+        return f"{self.recipe.name}|{self.learner}"
+
+    @property
+    def baseline(self) -> bool:
+        """Whether it is one of the recipes that compete in every search."""
+        return self.recipe.name in BASELINES
+
+    def space(self) -> dict[str, tuple[str, Range]]:
+        """Every searched hyperparameter by key: what it is called in a search, and its range.
+
+        A recipe's hyperparameter is the same for all learners, a learner's the same for all recipes, so that what one
+        pair teaches helps the others.
+        """
+        own = {key: (f"{self.recipe.name}: {key}", allowed) for key, allowed in self.recipe.space().items()}
+        shared = {key: (f"{self.learner}: {key}", allowed) for key, allowed in learner(self.learner).space().items()}
+        return own | shared
+
+    def defaults(self) -> dict[str, Any]:
+        """The values that its authors recommend."""
+        return {key: allowed.default for key, (_, allowed) in self.space().items()}
+
+
+def pairs(recipes: Mapping[str, Recipe], learners: Sequence[str], image: bool) -> tuple[Pair, ...]:
+    """All pairs, in the order in which a search with few trials lets them in.
+
+    The baselines come first, with every learner; then every recipe with the first learner that takes it, then with the
+    second, and so on. A recipe or a learner without any pair is an InputError.
+    """
+    taking: dict[str, list[str]] = {}
+    clauses: dict[str, dict[str, str]] = {}
+    for name, recipe in recipes.items():
+        clauses[name] = {one: learner(one).refuses(recipe, image) or "" for one in learners}
+        taking[name] = [one for one in learners if not clauses[name][one]]
+    for one in learners:
+        if not any(one in taken for taken in taking.values()):
+            raise InputError(
+                f"params.yaml: model.learners: '{one}' can train nothing here: {clauses[BASELINES[0]][one]}. "
+                "Leave it out, or use auto."
+            )
+    for name, taken in taking.items():
+        if not taken:
+            reasons = "; ".join(dict.fromkeys(clauses[name].values()))
+            raise InputError(
+                f"params.yaml: search.recipes: no learner of model.learners takes '{name}': {reasons}. Add another learner, or leave the recipe out."
+            )
+    first = [(name, one) for one in learners for name in BASELINES if one in taking[name]]
+    others = [name for name in recipes if name not in BASELINES]
+    rest = [
+        (name, taking[name][position])
+        for position in range(len(learners))
+        for name in others
+        if position < len(taking[name])
+    ]
+    return tuple(Pair(recipes[name], one) for name, one in (*first, *rest))
+
+
+def bounds(allowed: Range) -> tuple[float, float]:
+    """The searched interval of a range that is searched and has no choices."""
+    if allowed.low is None or allowed.high is None:
+        raise TypeError(f"{allowed} is searched, but has neither choices nor both ends of an interval")
+    return allowed.low, allowed.high
+
+
+def rounded(value: float, low: float, high: float) -> float:
+    """The number to a few digits, inside its searched interval."""
+    return min(max(float(f"{value:.{DIGITS}g}"), low), high)

@@ -1,0 +1,289 @@
+"""A search carried out by Ray Tune: each run is one trial of one Tuner, which can be restored when this process dies."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+import safetensors.torch
+import torch
+from ray import tune
+from ray.exceptions import RayTaskError
+from ray.tune.search import Searcher
+
+from models.data import Split
+from models.learners import learner
+from models.learners.learner import Checkpoint
+from tasks.search.board import Board
+from tasks.search.campaign import Result
+from tasks.search.cluster import Shares
+from tasks.search.progress import Progress
+from tasks.search.tables import Table
+from tasks.search.work import Job, Setting, carry_out
+from tasks.stage import write_json
+
+log = logging.getLogger("equipoise")
+
+CHECKPOINT_SECONDS = 10.0
+"""Seconds of training between two checkpoints of a trial. When they are made does not change the result."""
+
+TENSORS, NUMBERS = "checkpoint.safetensors", "checkpoint.json"
+
+HOLD_SECONDS = 30.0
+"""How long a process is held at most while there is nothing to train."""
+
+STAGE_FILE = "stage"
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What Ray hands to every trial: the setting, and where the tables are. References are in a mapping, so they stay references."""
+
+    setting: Setting
+    tables: Mapping[str, Any]
+    known: frozenset[str]
+    checkpoint_seconds: float
+    stage_file: str
+
+
+@dataclass
+class Live:
+    """A search under way in this process.
+
+    Between two stages Tune keeps one idle process and ends the others, and starting one again takes longer than many
+    a trial. So a process that has nothing to do is given a trial that only waits for the next stage.
+    """
+
+    board: Board
+    progress: Progress
+    holds: bool
+    holding: set[str] = field(default_factory=set)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The next run's configuration; that of a trial that waits; or None."""
+        board = self.board
+        run = board.next()
+        if run is not None:
+            return {JOB: json.dumps(asdict(Job.of(run)))}
+        idle = board.at_once - len(board.under_way) - len(self.holding)
+        if not self.holds or idle < 1 or board.in_last_stage:
+            return None
+        self.holding.add(trial_id)
+        return {JOB: json.dumps({"name": f"hold{board.stages}", "stage": board.stages})}
+
+
+_searches: dict[str, Live] = {}
+"""By name: Ray pickles searchers and callbacks, and must not take the search itself with them."""
+
+JOB = "job"
+
+
+def search(
+    board: Board, setting: Setting, tables: dict[str, Table], shares: Shares, retries: int, progress: Progress
+) -> None:
+    """Run the board's search to its end. `tables` is emptied: the object store has the rows from then on."""
+    references = {}
+    while tables:
+        name, table = tables.popitem()
+        references[name] = ray.put(table)
+    directory = board.ledger.directory.resolve()
+    name = directory.name
+    known = frozenset(run.name for run in board.stage if all(key in board.known for key in run.keys))
+    shared = Shared(setting, references, known, CHECKPOINT_SECONDS, str(directory / STAGE_FILE))
+    board.at_once = shares.at_once
+    # By default Tune asks a searcher for one trial at a time, and starts the next process when the last one is up.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(shares.at_once)
+    enough = shares.at_once * shares.cpus <= ray.cluster_resources().get("CPU", 0.0)
+    _searches[name] = Live(board, progress, holds=enough and not shares.gpus)
+    board.on_stage = lambda: _announce(directory / STAGE_FILE, board)
+    board.on_stage()
+    try:
+        while board.finished is None:
+            before = len(board.known)
+            _tuner(board, name, shared, shares, retries).fit()
+            if board.finished is None and len(board.known) == before:
+                raise RuntimeError(
+                    f"Ray Tune stopped before the search was over; its state is in {board.ledger.directory}"
+                )
+    finally:
+        del _searches[name]
+        board.on_stage = lambda: None
+
+
+def _announce(path: Path, board: Board) -> None:
+    """Tell the trials that wait which stage it is."""
+    write_json(path, None if board.finished is not None else board.stages)
+
+
+def _tuner(board: Board, name: str, shared: Shared, shares: Shares, retries: int) -> tune.Tuner:
+    """A Tuner: the interrupted one restored, if there is one that can be, or else a fresh one."""
+
+    def resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+        name = json.loads(config[JOB]).get("learner")
+        gpus = shares.gpus if name is not None and learner(name).accelerated else 0.0
+        return tune.PlacementGroupFactory([{"CPU": shares.cpus, "GPU": gpus}])
+
+    trainable = tune.with_resources(tune.with_parameters(trial, shared=shared), resources)
+    storage = board.ledger.directory.resolve() / "tune"
+    attempts = sorted(storage.glob("attempt-*")) if storage.exists() else []
+    if attempts and any(attempts[-1].glob("experiment_state-*.json")) and tune.Tuner.can_restore(str(attempts[-1])):
+        log.info("search: restoring the trials that were under way")
+        return tune.Tuner.restore(str(attempts[-1]), trainable, resume_unfinished=True)
+    return tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=Suggestions(name),
+            num_samples=-1,
+            reuse_actors=True,
+            trial_dirname_creator=_directory,
+        ),
+        run_config=tune.RunConfig(
+            name=f"attempt-{len(attempts):03d}",
+            storage_path=str(storage),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=retries),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+            callbacks=[Results(name)],
+        ),
+    )
+
+
+def _directory(ray_trial: Any) -> str:
+    return f"{_name(ray_trial)}-{ray_trial.trial_id}"
+
+
+class Suggestions(Searcher):
+    """Tells Ray Tune what to train next: whatever the board hands out."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._search = name
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """A run as a trial's configuration, None while results are waited for, FINISHED at the end."""
+        live = _searches[self._search]
+        return Searcher.FINISHED if live.board.finished is not None else live.suggest(trial_id)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """A process is held no longer. Results reach the board by the callback, which knows which run they belong to."""
+        _searches[self._search].holding.discard(trial_id)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the board follows from the ledger."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+
+class Results(tune.Callback):
+    """Brings every trial's end to the board."""
+
+    def __init__(self, name: str) -> None:
+        self._search = name
+        self._started = False
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Before the first suggestion of a restored search: what it goes on with is under way."""
+        if not self._started:
+            self._started = True
+            _searches[self._search].board.adopt(_name(t) for t in trials if not t.is_finished())
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Several times a second, whatever happens."""
+        _searches[self._search].progress.tell_now_and_then()
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A run is over; a trial that only waited, and a restored one that was known already, say nothing."""
+        found = json.loads((trial.last_result or {}).get("results", "[]"))
+        if found:
+            live = _searches[self._search]
+            live.board.record(_name(trial), [Result(r["metrics"], r["error"]) for r in found])
+            live.progress.tell()
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A run has failed more often than it may."""
+        live = _searches[self._search]
+        live.board.fail(_name(trial), _reason(trial.get_pickled_error()))
+        live.progress.tell()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_search": self._search, "_started": False}
+
+
+def _name(ray_trial: Any) -> str:
+    return str(json.loads(ray_trial.config[JOB])["name"])
+
+
+def _reason(error: Exception | None) -> str:
+    """Why, without process ids and addresses: the same failure reads the same in every run."""
+    if isinstance(error, RayTaskError):
+        cause = error.cause if error.cause is not None else error
+        return str(cause).strip().splitlines()[-1]
+    return f"the trial's process died ({type(error).__name__})"
+
+
+def trial(config: Mapping[str, Any], shared: Shared | None = None) -> None:
+    """Ray's side of a trial: rows from the object store, checkpoints to its storage, results to the callback."""
+    assert shared is not None
+    torch.set_num_threads(1)
+    plain = json.loads(config[JOB])
+    if "stage" in plain:
+        _hold(Path(shared.stage_file), plain["stage"])
+        tune.report({"results": "[]"})
+        return
+    job = Job(**{**plain, "members": tuple((values, seed) for values, seed in plain["members"])})
+    if job.name in shared.known:
+        tune.report({"results": "[]"})
+        return
+    last = time.monotonic()
+
+    def on_epoch(epoch: int, make: Any) -> None:
+        nonlocal last
+        if time.monotonic() - last >= shared.checkpoint_seconds:
+            with tempfile.TemporaryDirectory() as directory:
+                save_checkpoint(make(), Path(directory))
+                tune.report({"epoch": epoch}, checkpoint=tune.Checkpoint.from_directory(directory))
+            last = time.monotonic()
+
+    results = carry_out(job, shared.setting, lambda name: _split(shared, name), _resume(), on_epoch)
+    tune.report({"results": json.dumps([asdict(result) for result in results])})
+
+
+def _hold(path: Path, stage: int) -> None:
+    """Wait until the search has gone on to another stage; not for ever, as a trial may need the place."""
+    until = time.monotonic() + HOLD_SECONDS
+    while time.monotonic() < until and path.exists() and path.read_text(encoding="utf-8").strip() == str(stage):
+        time.sleep(0.02)
+
+
+def _split(shared: Shared, name: str) -> Split:
+    table: Table = ray.get(shared.tables[name])
+    return table.split()
+
+
+def _resume() -> Checkpoint | None:
+    saved = tune.get_checkpoint()
+    if saved is None:
+        return None
+    with saved.as_directory() as directory:
+        return load_checkpoint(Path(directory))
+
+
+def save_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
+    """Tensors as safetensors, numbers as JSON."""
+    safetensors.torch.save_file(checkpoint.tensors, directory / TENSORS)
+    (directory / NUMBERS).write_text(json.dumps(checkpoint.numbers), encoding="utf-8")
+
+
+def load_checkpoint(directory: Path) -> Checkpoint:
+    """What `save_checkpoint` wrote."""
+    numbers = json.loads((directory / NUMBERS).read_text(encoding="utf-8"))
+    return Checkpoint(safetensors.torch.load_file(directory / TENSORS), numbers)

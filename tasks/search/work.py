@@ -1,0 +1,138 @@
+"""What one trial does, without the machinery around it: train configurations of one recipe and score them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from models.adjustment import apply_adjusters, average, fit_adjusters
+from models.balancing.component import Scores
+from models.data import Split, Statistics
+from models.errors import EquipoiseError
+from models.learners import learner
+from models.learners.learner import Checkpoint, Input, Member, Model, OnEpoch, Plan
+from models.metrics.fairness import Evidence
+from models.metrics.figures import Terms as Figures
+from models.metrics.figures import overall_figures
+from models.metrics.gaps import gap_figures, worst
+from models.metrics.names import BY_GROUP
+from models.metrics.score import grouping_of_ids
+from models.metrics.scored import Scored
+from models.recipe import Recipe
+from models.schema import Schema
+from tasks.params import Evaluate
+from tasks.scoring import attribute_ids, validation_metrics
+from tasks.search.campaign import Result, Run
+
+TRAINING = "train"
+"""Name of the training table as it is; the others are called by their resampler."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trials of a search share besides the rows."""
+
+    recipes: Mapping[str, Recipe]
+    inputs: Input
+    plan: Plan
+    schema: Schema
+    evaluate: Evaluate
+    objective: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run as data: what goes to a worker."""
+
+    name: str
+    recipe: str
+    learner: str
+    budget: int
+    members: tuple[tuple[Mapping[str, Any], int], ...]
+
+    @staticmethod
+    def of(run: Run) -> Job:
+        """The run's pair, budget, and each trial's values and seed."""
+        members = tuple((dict(trial.values), trial.seed) for trial in run.trials)
+        return Job(run.name, run.pair.recipe.name, run.pair.learner, run.budget, members)
+
+
+def table_of(recipe: Recipe) -> str:
+    """The name of the table that a recipe trains on."""
+    return recipe.resample.name if recipe.resample else TRAINING
+
+
+def carry_out(
+    job: Job,
+    setting: Setting,
+    table: Callable[[str], Split],
+    resume: Checkpoint | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> list[Result]:
+    """Train every member for the whole budget from its start, and score it: a function of its arguments alone.
+
+    A member that fails in a way that would repeat itself is a result too; anything else is raised, with how far the
+    training had come, so that it can be tried again.
+    """
+    recipe, chosen = setting.recipes[job.recipe], learner(job.learner)
+    device = setting.plan.device if chosen.accelerated else "cpu"
+    train, valid, calib = (table(name).to(device) for name in (table_of(recipe), "valid", "calib"))
+    who, reached = f"{job.recipe} on {job.learner}", [0]
+
+    def watched(epoch: int, make: Callable[[], Checkpoint]) -> None:
+        reached[0] = epoch
+        if on_epoch is not None:
+            on_epoch(epoch, make)
+
+    plan = replace(setting.plan, budget=job.budget, device=device)
+    members = [Member(values, seed) for values, seed in job.members]
+    try:
+        outcomes = chosen.fit(recipe, members, train, valid, setting.inputs, plan, resume, watched)
+        statistics = Statistics.of(train)
+        return [
+            Result(None, f"{who}: {outcome.error}")
+            if outcome.model is None
+            else Result(_metrics(recipe.with_values(values), [outcome.model], valid, calib, statistics, setting))
+            for outcome, (values, _) in zip(outcomes, job.members, strict=True)
+        ]
+    except EquipoiseError as error:
+        return [Result(None, f"{who}, epoch {reached[0]}: {error}") for _ in members]
+    except Exception as error:
+        raise RuntimeError(f"{who}, epoch {reached[0]}: {type(error).__name__}: {error}") from error
+
+
+@torch.no_grad()
+def _metrics(
+    recipe: Recipe, models: Sequence[Model], valid: Split, calib: Split, statistics: Statistics, setting: Setting
+) -> dict[str, float | None]:
+    """All metrics on validation rows, adjusters fitted on calibration rows, and the interval of the objective."""
+    states, _ = fit_adjusters(recipe.adjust, average(models, calib), calib, statistics)
+    scores = apply_adjusters(recipe.adjust, states, average(models, valid), valid.groups)
+    low, high = _interval(scores, valid, setting)
+    metrics = validation_metrics(scores, valid, setting.schema, setting.evaluate)
+    return {**metrics, "objective_low": low, "objective_high": high}
+
+
+def _interval(scores: Scores, valid: Split, setting: Setting) -> tuple[float | None, float | None]:
+    """The interval of the objective; of a comparison of groups, that of the attribute that compares worst."""
+    evaluate, classes, name = setting.evaluate, setting.schema.target.classes, setting.objective
+    evidence = Evidence(evaluate.evidence_rows, evaluate.evidence_per_class)
+    terms = Figures(evaluate.confidence, evaluate.bootstrap, evaluate.calibration_bins, evidence, setting.seed)
+    scored = Scored.of(
+        valid.labels.cpu().numpy(),
+        scores.decision.argmax(-1).cpu().numpy(),
+        scores.log_probabilities.exp().cpu().numpy(),
+    )
+    if name not in BY_GROUP:
+        figure = overall_figures(scored, classes, terms, [name])[name]
+        return figure.low, figure.high
+    found = {
+        attribute: gap_figures(scored, classes, grouping_of_ids(attribute, ids, len(scored)), terms)[name]
+        for attribute, ids in attribute_ids(valid, setting.schema).items()
+    }
+    chosen = worst(name, found)
+    return (None, None) if chosen is None else (found[chosen].low, found[chosen].high)

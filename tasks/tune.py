@@ -1,0 +1,198 @@
+"""tune: let all recipes compete on validation rows, and choose one configuration. Every trial is an output."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from models.errors import InputError
+from models.learners import resolve_learners
+from models.learners.learner import Plan
+from models.metrics.names import BY_GROUP
+from models.preprocess import Preprocessor
+from models.recipe import Recipe, competitors
+from models.schema import Schema
+from tasks.params import Params
+from tasks.parts import read_rows, read_schema, rows_of, training_rows
+from tasks.scoring import device_of
+from tasks.progress import measured
+from tasks.search.board import Board
+from tasks.search.campaign import Course, Record, Terms
+from tasks.search.choice import Goal
+from tasks.search.cluster import cluster
+from tasks.search.ledger import Ledger, identity
+from tasks.search.progress import Progress
+from tasks.search.space import Pair, pairs
+from tasks.search.tables import Table
+from tasks.search.work import Setting, table_of
+from tasks.stage import Paths, Stage, replacing, write_json
+
+log = logging.getLogger("equipoise")
+
+CODE = ("models", "tasks/search", "tasks/tune.py", "tasks/parts.py", "tasks/scoring.py")
+"""What a trial's result follows from besides params and data: a search is not resumed with other code."""
+
+
+def run(params: Params, inputs: Paths, outputs: Paths) -> None:
+    """Write trials.json, every configuration with its results, and choice.json."""
+    schema = read_schema(inputs["rows"].parent)
+    recipes = competitors(params.search.recipes)
+    image = any(c.kind == "image" for c in schema.features(params.model.sensitive_features))
+    for position, recipe in enumerate(recipes.values()):
+        recipe.check(
+            schema.target.kind,
+            bool(schema.sensitive),
+            image,
+            f"params.yaml: search.recipes ('{recipe.name}', the {position + 1}. that competes)",
+        )
+    device = device_of(params.resources.device)
+    terms = _terms(params, pairs(recipes, resolve_learners(params.model.learners, image), image), schema)
+    ledger = Ledger(_state(outputs) / _identity(params, inputs, device))
+    board = Board(terms, ledger, params.search.minutes)
+    if board.known:
+        log.info("search: going on where an interrupted search stopped, with %d trainings done", len(board.known))
+    if board.finished is None:
+        try:
+            _search(board, params, inputs, schema, recipes, device)
+        except KeyboardInterrupt:
+            log.warning(
+                "search: stopped; %d trainings are kept, and the same command goes on from there", len(board.known)
+            )
+            raise
+    assert board.finished is not None
+    _write(board.finished, terms.goal, outputs["search"])
+    ledger.remove()
+
+
+def _terms(params: Params, competing: tuple[Pair, ...], schema: Schema) -> Terms:
+    """The course of the search; what does not fit into it is said."""
+    search = params.search
+    limits = dict(search.subject_to)
+    if not schema.sensitive:
+        if search.maximize in BY_GROUP:
+            raise InputError(
+                f"params.yaml: search.maximize: {search.maximize} compares groups, but the data have no sensitive attribute. Choose another metric."
+            )
+        for name in [name for name in limits if name in BY_GROUP]:
+            log.warning("search: the limit on %s does not apply, as the data have no sensitive attribute", name)
+            del limits[name]
+    left_out = competing[search.trials :]
+    if left_out:
+        log.warning(
+            "search: %d trials are too few to try every recipe with every learner; left out: %s. Set search.trials to %d or more to try all",
+            search.trials, ", ".join(f"{pair.recipe.name} on {pair.learner}" for pair in left_out), len(competing),
+        )  # fmt: skip
+    return Terms(
+        pairs=competing[: search.trials], trials=search.trials, rounds=search.rounds, halving=search.halving,
+        rungs=search.rungs, goal=Goal(search.maximize, limits), seed=params.seed,
+        budgets={pair.learner: full_budget(params, pair.learner) for pair in competing},
+    )  # fmt: skip
+
+
+def full_budget(params: Params, learner: str) -> int:
+    """Epochs of a net, boosting rounds of trees."""
+    return params.model.iterations if learner == "trees" else params.model.epochs
+
+
+def _search(
+    board: Board, params: Params, inputs: Paths, schema: Schema, recipes: Mapping[str, Recipe], device: str
+) -> None:
+    """Encode the rows, start Ray, and train until the board is satisfied."""
+    log.info("search: encoding the rows")
+    preprocessor, tables = _encode(params, inputs, schema, board.terms.pairs)
+    plan = Plan(
+        budget=1, batch_size=params.model.batch_size, patience=params.model.patience, hidden=params.model.hidden,
+        device=device,
+    )  # fmt: skip
+    setting = Setting(recipes, preprocessor.inputs, plan, schema, params.evaluate, params.search.maximize, params.seed)
+    log.info("search: starting the processes for trials")
+    with (
+        cluster(params.resources, device, sum(table.size for table in tables.values())) as shares,
+        measured("search", board.terms.trials, "trials") as meter,
+    ):
+        from tasks.search.tuner import search
+
+        search(board, setting, tables, shares, params.search.retries, Progress(board, meter))
+
+
+def _encode(
+    params: Params, inputs: Paths, schema: Schema, competing: tuple[Pair, ...]
+) -> tuple[Preprocessor, dict[str, Table]]:
+    """Every table that a competing recipe trains on, and the validation and calibration rows, as arrays."""
+    rows, split, resampled = read_rows(inputs["rows"].parent), inputs["split"].parent, inputs["resampled"]
+    preprocessor = Preprocessor.fit(rows_of(rows, split, "train"), schema, params.model.sensitive_features)
+    tables = {}
+    for pair in competing:
+        name = table_of(pair.recipe)
+        if name not in tables:
+            tables[name] = Table.of(preprocessor.encode(training_rows(rows, split, resampled, pair.recipe)))
+    for part in ("valid", "calib"):
+        tables[part] = Table.of(preprocessor.encode(rows_of(rows, split, part)))
+    return preprocessor, tables
+
+
+def _state(outputs: Paths) -> Path:
+    """Where searches that are not finished are kept: in the working copy, outside of what DVC tracks."""
+    return outputs["search"].parent.parent / ".equipoise" / "search"
+
+
+def _identity(params: Params, inputs: Paths, device: str) -> str:
+    sections = {name: getattr(params, name).model_dump(mode="json") for name in ("model", "search", "evaluate")}
+    root = Path(__file__).parents[1]
+    return identity(
+        {**sections, "seed": params.seed, "device": device}, inputs.values(), [root / path for path in CODE]
+    )
+
+
+def _write(course: Course, goal: Goal, directory: Path) -> None:
+    """trials.json and choice.json, together."""
+    candidates = course.candidates()
+    standings = [record.standing for record in candidates]
+    best = goal.best(standings)
+    chosen = next(record for record in candidates if record.trial.id == best.trial)
+    why = goal.why(best, standings)
+    log.info("search: %s", why)
+    with replacing(directory) as temporary:
+        temporary.mkdir(parents=True)
+        trials = [_trial(record, goal) for record in course.records]
+        write_json(
+            temporary / "trials.json",
+            {"objective": goal.record(), "wall_clock_limited": course.limited, "trials": trials},
+        )
+        outcome = _trial(chosen, goal)
+        keys = ("trial", "recipe", "learner", "values", "feasible", "violation")
+        write_json(
+            temporary / "choice.json", {key: outcome[key] for key in keys} | {"why": why, "metrics": outcome["metrics"]}
+        )
+
+
+def _trial(record: Record, goal: Goal) -> dict[str, Any]:
+    """A trial as it stands in the record: its configuration, what it got on each rung, and what became of it."""
+    trial, metrics = record.trial, record.last.metrics
+    return {
+        "trial": trial.id, "recipe": trial.pair.recipe.name, "learner": trial.pair.learner, "values": dict(trial.values),
+        "seed": trial.seed, "round": trial.round,
+        "rungs": [{"budget": spent, "metrics": result.metrics} for spent, result in record.rungs],
+        "status": record.status, "error": record.last.error, "metrics": metrics,
+        "violation": None if metrics is None else goal.violation(metrics),
+        "feasible": metrics is not None and goal.violation(metrics) == 0,
+    }  # fmt: skip
+
+
+STAGE = Stage(
+    name="tune",
+    run=run,
+    sections=("seed", "model", "search", "resources", "evaluate"),
+    inputs={
+        "rows": "data/ingest/rows.parquet",
+        "schema": "data/ingest/schema.json",
+        "split": "data/split/split.parquet",
+        "resampled": "data/resample",
+    },
+    outputs={"search": "data/tune"},
+)
+
+if __name__ == "__main__":
+    STAGE.main()
