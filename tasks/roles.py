@@ -125,7 +125,7 @@ def _require_clear(roles: Roles, columns: list[str]) -> None:
             raise InputError(
                 f"sensitive: the groups of '{attribute.column}' would be called '{attribute.name}', which is a column. Rename it."
             )
-    for name in RESERVED:
+    for name in [n for n in RESERVED if n != "official_split"]:
         if name in columns and name not in roles.drop and not (name == "weight" == roles.weight):
             hint = " (or set data.weight: weight if it weighs the rows)" if name == "weight" else ""
             raise InputError(
