@@ -22,6 +22,7 @@ SPLIT_NOTES = {
     "official": "The test rows are those that the data set was published with.",
 }
 SMALL_SHARE = 0.03
+MOST_PASSED = 15
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Check:
     outcome: str
     look: str
     severity: str
+    advice: str
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class Coverage:
     split_notes: tuple[str, ...]
     coverage: tuple[AttributeCounts, ...]
     checks: tuple[Check, ...]
+    passed: tuple[Check, ...]
     missing: tuple[Missing, ...]
     complete: str
     dropped: tuple[tuple[str, str], ...]
@@ -114,6 +117,7 @@ def coverage_view(
     counts = {c: int(card["classes"].get(c, 0)) for c in target.classes}
     missing = _missing(card["missing"])
     full = len(card["columns"]) - len(missing)
+    shown, folded = _checks(results["checks"])
     return Coverage(
         summary=_summary(card, schema, len(target.classes)),
         target=target.column,
@@ -127,7 +131,8 @@ def coverage_view(
         parts=_parts(split, target.classes),
         split_notes=_split_notes(split),
         coverage=tuple(_attributes(card, schema, rows)),
-        checks=tuple(_check(c) for c in results.get("checks") or ()),
+        checks=shown,
+        passed=folded,
         missing=missing,
         complete=f"{plural(full, 'column has', 'columns have')} no missing values."
         if full
@@ -233,18 +238,31 @@ def _group(name: str, found: Mapping[str, int], schema: Schema, rows: int) -> Gr
     return GroupCount(name, total, share, by_class, positive, share < SMALL_SHARE)
 
 
+def _checks(found: Sequence[Mapping[str, Any]]) -> tuple[tuple[Check, ...], tuple[Check, ...]]:
+    """Checks to show and checks to fold away: what failed comes first, what passed is shown while it is asked for and short."""
+    checks = [(_check(c), c) for c in found]
+    failed = sorted((c for c, _ in checks if c.look in ("fail", "warn")), key=lambda c: c.look)
+    idle = [c for c, _ in checks if c.look == "unknown"]
+    asked = [c for c, given in checks if c.look == "pass" and given.get("position") is not None]
+    own = [c for c, given in checks if c.look == "pass" and given.get("position") is None]
+    if len(asked) > MOST_PASSED:
+        return (*failed, *idle), (*asked, *own)
+    return (*failed, *asked, *idle), tuple(own)
+
+
 def _check(found: Mapping[str, Any]) -> Check:
-    passed = bool(found.get("passed", found.get("outcome") in ("pass", "passed", True)))
-    severity = str(found.get("severity") or "warning")
-    outcome, look = (
-        ("passed", "pass") if passed else ("warning", "warn") if severity == "warning" else ("failed", "fail")
-    )
+    """A failed check is a warning or an error by its severity; an error would have stopped the run."""
+    severity, outcome = str(found["severity"]), str(found["outcome"])
+    looks = {"pass": ("passed", "pass"), "not applicable": ("not applicable", "unknown")}
+    words, look = looks.get(outcome) or (("failed", "fail") if severity == "error" else ("warning", "warn"))
+    subject = " by ".join(str(found[k]) for k in ("column", "attribute") if found.get(k))
     return Check(
-        name=str(found.get("check") or "").replace("_", " "),
-        subject=str(found.get("column") or found.get("subject") or "all rows"),
-        expected=setting(found.get("expected")),
-        observed=setting(found.get("observed")),
-        outcome=outcome,
+        name=str(found["check"]).replace("_", " "),
+        subject=subject or "the table",
+        expected=str(found.get("expected") or found.get("why") or ""),
+        observed=setting(found["observed"]) if found.get("observed") is not None else "–",
+        outcome=words,
         look=look,
         severity=severity,
+        advice=str(found.get("advice") or ""),
     )

@@ -96,6 +96,7 @@ def render(page: Page) -> str:
         decimal=numbers.decimal,
         count=numbers.count,
         percent=numbers.percent,
+        plural=numbers.plural,
         lower_first=words.lower_first,
     )
     return environment.get_template("page.html").render(page=page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -315,18 +316,39 @@ def write_inputs(root: Path, case: Case) -> dict[str, Path]:
         {
             "check": "imbalance_ratio",
             "severity": "warning",
-            "outcome": "failed",
+            "outcome": "fail",
             "column": "defaulted",
-            "expected": "at most 5",
-            "observed": 9.2,
+            "attribute": None,
+            "expected": "the largest class has at most 5 times the rows of the smallest",
+            "observed": "9.2",
+            "position": 0,
         },
         {
-            "check": "missing_rate",
+            "check": "missing_rate_gap",
             "severity": "error",
-            "outcome": "passed",
+            "outcome": "pass",
             "column": "income",
-            "expected": "at most 0.5",
-            "observed": 0.1,
+            "attribute": "sex",
+            "expected": "at most 0.1",
+            "observed": "0.01",
+            "position": 1,
+        },
+        {
+            "check": "group_coverage",
+            "severity": "error",
+            "outcome": "not applicable",
+            "why": "no groups",
+            "position": 2,
+        },
+        {
+            "check": "column_type",
+            "severity": "error",
+            "outcome": "pass",
+            "column": "income",
+            "attribute": None,
+            "expected": "numbers",
+            "observed": None,
+            "position": None,
         },
     ]
     written = {
@@ -433,12 +455,26 @@ def render_report(root: Path) -> Report:
     return Report(root, (root / STAGE.outputs["report"]).read_text(encoding="utf-8"))
 
 
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Path]:
+    """The inputs of a case, made once."""
+    made: dict[str, Path] = {}
+
+    def folder(case: Case) -> Path:
+        if repr(case) not in made:
+            made[repr(case)] = tmp_path_factory.mktemp("case")
+            write_inputs(made[repr(case)], case)
+        return made[repr(case)]
+
+    return folder
+
+
 @pytest.fixture
-def make_report(tmp_path: Path) -> Callable[[Case], Report]:
-    """Write the inputs of a case and render them."""
+def make_report(tmp_path: Path, written: Callable[[Case], Path]) -> Callable[[Case], Report]:
+    """Render a case in a folder of the test's own."""
 
     def make(case: Case) -> Report:
-        write_inputs(tmp_path, case)
+        shutil.copytree(written(case), tmp_path, dirs_exist_ok=True)
         return render_report(tmp_path)
 
     return make
