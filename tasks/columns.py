@@ -136,8 +136,8 @@ def _mixed(column: pd.Series, numbers: pd.Series) -> InputError:
     what, other = ("words", "numbers") if odd is words else ("numbers", "words")
     row, value = _first(column.dropna(), odd)
     return InputError(
-        f"column '{column.name}' mixes numbers and words: row {row} holds '{value}'; {int(odd.sum()):,} values are {what}, "
-        f"{int((~odd).sum()):,} are {other}. Mend them, or declare the column: data.columns.{column.name}: categorical "
+        f"column '{column.name}' mixes numbers and words: row {row} holds '{value}'; {int(odd.sum()):,} of {len(odd):,} values are {what}, "
+        f"the others {other}. Mend them, or declare the column: data.columns.{column.name}: categorical "
         "(or add it to data.drop)."
     )
 
@@ -161,7 +161,7 @@ def _numbers(column: pd.Series) -> pd.Series:
     if infinite.any():
         row, _ = _first(column, infinite)
         raise InputError(
-            f"column '{column.name}': {int(infinite.sum()):,} infinite values, the first in row {row}. "
+            f"column '{column.name}' has infinite values: {int(infinite.sum()):,}, the first in row {row}. "
             "Replace them by numbers or leave them empty."
         )
     return numbers

@@ -6,16 +6,16 @@ import contextlib
 import hashlib
 import http.client
 import logging
-import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from models.errors import EquipoiseError, InputError
+from tasks.progress import measured
 from tasks.stage import replacing
 
 log = logging.getLogger("equipoise")
@@ -24,9 +24,7 @@ CHUNK = 1 << 16
 TIMEOUT_SECONDS = 60
 ATTEMPTS = 3
 SECONDS_BETWEEN_ATTEMPTS = 1.0
-SECONDS_BETWEEN_LINES = 4.0
 SECONDS_UNTIL_STALE = 3600.0
-Advance = Callable[[int], None]
 
 
 class DownloadError(EquipoiseError):
@@ -84,30 +82,6 @@ def sum_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@contextlib.contextmanager
-def progress(name: str, total: int | None) -> Iterator[Advance]:
-    """A callable that takes the bytes that came in: a bar on a terminal, plain lines elsewhere."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(name, total=total)
-            yield lambda count: bar.advance(task, count)
-        return
-    done, last = 0, time.monotonic()
-
-    def advance(count: int) -> None:
-        nonlocal done, last
-        done += count
-        if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            log.info("%s: %.1f%s MB", name, done / 1e6, f" of {total / 1e6:.1f}" if total else "")
-
-    yield advance
-
-
 def _remove_stale(destination: Path) -> None:
     """Remove what a killed download left; a living one has touched its file within the hour."""
     for left in destination.parent.glob(f".{destination.name}.*.tmp"):
@@ -119,12 +93,12 @@ def _remove_stale(destination: Path) -> None:
 def _copy(body: IO[bytes], temporary: Path, name: str, total: int | None) -> str:
     digest = hashlib.sha256()
     received = 0
-    with temporary.open("wb") as file, progress(name, total) as advance:
+    with temporary.open("wb") as file, measured(name, total, "bytes") as meter:
         while chunk := body.read(CHUNK):
             file.write(chunk)
             digest.update(chunk)
             received += len(chunk)
-            advance(len(chunk))
+            meter.advance(len(chunk))
     if total is not None and received != total:
         raise DownloadError(f"{name}: the connection ended after {received:,} of {total:,} bytes.")
     log.info("%s: %.1f MB", name, received / 1e6)

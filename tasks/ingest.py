@@ -160,7 +160,7 @@ def _add_identifier(table: _Table, column: pd.Series) -> None:
     typed = type_column(column, "identifier", None)
     if typed.values.isna().any():
         raise InputError(
-            f"data.id: '{column.name}' has {int(typed.values.isna().sum()):,} missing values. Every row needs an id."
+            f"data.id: '{column.name}' is empty in {int(typed.values.isna().sum()):,} of {len(column):,} rows. Every row needs an id."
         )
     repeated = typed.values[typed.values.duplicated(keep=False)]
     if len(repeated):

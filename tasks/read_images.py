@@ -54,7 +54,13 @@ def read_folder(path: Path, *, name: str, target: str) -> Raw:
         _require_one_size(names, [size for _, size in images], name)
         parts = pd.Series([PurePosixPath(n).parts[0] for n in names], dtype="str") if parted else None
         others = [n for n in folder.names if n not in set(names) and n != METADATA]
-        notes = [f"{len(others)} files that are not images were left out ({others[0]} …)"] if others else []
+        notes = (
+            [
+                f"Left out because they are not images: {len(others)} of {len(folder.names)} files, the first {others[0]}."
+            ]
+            if others
+            else []
+        )
         if METADATA in folder.names:
             frame = _with_metadata(frame, names, folder.table(METADATA), f"{name}/{METADATA}", target)
     return Raw(frame, parts=parts, kinds={IMAGE: "image"}, notes=tuple(notes))

@@ -243,7 +243,7 @@ def cut(column: pd.Series, bins: tuple[float, ...], key: str) -> tuple[pd.Series
     known = numbers[~np.isnan(numbers)]
     if np.isinf(known).any():
         raise InputError(
-            f"column '{column.name}': {int(np.isinf(known).sum()):,} infinite values. Replace them by numbers or leave them empty."
+            f"column '{column.name}' has infinite values: {int(np.isinf(known).sum()):,}. Replace them by numbers or leave them empty."
         )
     whole = bool((known == np.floor(known)).all() and all(float(b).is_integer() for b in bins))
     names = (f"<={bins[0]:g}", *(_between(a, b, whole) for a, b in itertools.pairwise(bins)), f">{bins[-1]:g}")

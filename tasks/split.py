@@ -94,15 +94,12 @@ def _official(
     shares = [settings.train, settings.valid, settings.calib]
     parts[rest] = _stratified(rows[rest], schema, shares, PARTS[:3], seed, copies[rest])
     agreeing = int((rest & np.isin(copies, copies[test])).sum())
-    notes = (
-        [f"{int(leaked.sum()):,} published training rows were left out: the same record is among the test rows."]
-        if leaked.any()
-        else []
-    )
+    notes = []
+    if leaked.any():
+        notes.append(f"Left out of training, as the same record is among the test rows: {int(leaked.sum()):,} rows.")
     if agreeing:
         notes.append(
-            f"{agreeing:,} published training rows agree with a test row in every feature, but not in the whole record; "
-            "they were kept."
+            f"Kept in training, though equal to a test row in every feature: {agreeing:,} rows, other records."
         )
     return parts, notes
 
@@ -133,7 +130,7 @@ def _by_time(
     latest = np.zeros(int(copies.max()) + 1, dtype=np.int64)
     np.maximum.at(latest, copies, ids)
     moved = int((latest[copies] != ids).sum())
-    notes = [f"{moved:,} rows moved to a later part, where an exact copy of them is."] if moved else []
+    notes = [f"Moved to a later part, where an exact copy is: {moved:,} rows."] if moved else []
     starts = [str(distinct[i]).removesuffix(" 00:00:00") for i in (0, *(last + 1))]
     notes.append(f"The parts begin at {', '.join(starts)} ({schema.time}).")
     return np.array(PARTS, dtype=object)[latest[copies]], notes
@@ -156,7 +153,7 @@ def _copy_notes(copies: Ints) -> list[str]:
     if largest < max(2, LARGE_COPY_SHARE * len(copies)):
         return []
     return [
-        f"{largest:,} rows are the same in every feature and had to share a part; the shares may be off by as much."
+        f"Equal in every feature, so that they had to share a part: {largest:,} rows; the shares may be off by as much."
     ]
 
 

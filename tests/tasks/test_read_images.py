@@ -91,7 +91,7 @@ def test_metadata_that_does_not_fit_is_refused(pets: Path, content: str, message
 
 def test_files_that_are_no_images_are_left_out_and_said_so(pets: Path) -> None:
     (pets / "cat/notes.txt").write_text("nice")
-    assert "1 files that are not images were left out (cat/notes.txt" in read(pets).notes[0]
+    assert "not images: 1 of 6 files, the first cat/notes.txt" in read(pets).notes[0]
 
 
 def test_a_folder_without_classes_is_refused(tmp_path: Path) -> None:

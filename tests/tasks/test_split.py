@@ -114,7 +114,7 @@ def test_a_large_block_of_copies_is_said() -> None:
     rows, schema = toy(["a", "b"] * 100, None, np.where(np.arange(200) < 60, -1, np.arange(200)))
     _, summary = split_rows(rows, schema, Split(), 0)
     assert summary["copies"] == {"groups": 1, "rows": 60, "largest": 60}
-    assert "60 rows are the same in every feature" in summary["notes"][0]
+    assert "Equal in every feature, so that they had to share a part: 60 rows" in summary["notes"][0]
 
 
 def test_missing_values_count_as_equal() -> None:
@@ -208,8 +208,8 @@ def test_official_training_records_that_are_test_records_too_are_left_out() -> N
     table, summary = split_rows(rows, schema, Split(by="official"), 0, repeated)
     assert 0 not in set(table["row_id"])
     assert summary["left_out"] == 1
-    assert "1 published training rows were left out" in summary["notes"][0]
-    assert "1 published training rows agree with a test row in every feature" in summary["notes"][1]
+    assert "same record is among the test rows: 1 rows" in summary["notes"][0]
+    assert "equal to a test row in every feature: 1 rows" in summary["notes"][1]
 
 
 def test_official_needs_published_parts() -> None:

@@ -53,7 +53,7 @@ def test_mixed_types_in_a_column(
     table.loc[41, "items"] = "many"
     path = csv_of(table)
     refused(
-        r"column 'items' mixes numbers and words: row 42 holds 'many'; 1 values are words, 199 are numbers",
+        r"column 'items' mixes numbers and words: row 42 holds 'many'; 1 of 200 values are words, the others numbers",
         path,
     )
     assert "many" in set(read(run(tmp_path / "other", path, columns={"items": "categorical"}))[0]["items"])
@@ -79,7 +79,7 @@ def test_duplicate_ids(table: pd.DataFrame, refused: Call, csv_of: Call) -> None
 def test_missing_ids(table: pd.DataFrame, refused: Call, csv_of: Call) -> None:
     table["token"] = table["token"].astype(object)
     table.loc[3, "token"] = None
-    refused(r"data\.id: 'token' has 1 missing values", csv_of(table), id="token")
+    refused(r"data\.id: 'token' is empty in 1 of 200 rows", csv_of(table), id="token")
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -87,7 +87,7 @@ def test_infinite_values(table: pd.DataFrame, tmp_path: Path, suffix: str, refus
     table.loc[[4, 6], "amount"] = [np.inf, -np.inf]
     path = tmp_path / f"shop.{suffix}"
     table.to_csv(path, index=False) if suffix == "csv" else table.to_parquet(path)
-    refused(r"column 'amount': 2 infinite values, the first in row 5", path)
+    refused(r"column 'amount' has infinite values: 2, the first in row 5", path)
 
 
 @pytest.mark.parametrize(
