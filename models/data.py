@@ -43,7 +43,10 @@ class Split:
 
 
 class Batch(NamedTuple):
-    """One batch of one model: inputs [B, …], categories [B, K], soft targets [B, C], labels [B], groups [B], weights [B], rows [B]."""
+    """One batch of one model: inputs [B, …], categories [B, K], soft targets [B, C], labels [B], groups [B], weights [B], rows [B].
+
+    `rows` are positions in the training table; `features` [B, H] are there once the net has made them.
+    """
 
     inputs: Tensor
     categories: Tensor
@@ -52,6 +55,7 @@ class Batch(NamedTuple):
     groups: Tensor
     weights: Tensor
     rows: Tensor
+    features: Tensor | None = None
 
 
 class Statistics(NamedTuple):

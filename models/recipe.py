@@ -14,6 +14,7 @@ from models.balancing.component import (
     Head,
     Loss,
     Mixer,
+    Phase,
     Range,
     Regularizer,
     Resampler,
@@ -91,22 +92,36 @@ class Recipe:
         return replace(self, **methods)
 
     def in_training(self) -> tuple[Component, ...]:
-        """The methods that act while a model trains, by gradient: all but those of the table and of the trained model."""
+        """The methods that only a net can train with: all but those of the table, and of a trained model's scores."""
         plain = type(self.loss).name == "none"
         return tuple(
             c
             for c in self.components().values()
-            if c.slot not in ("resample", "adjust") and not (plain and c is self.loss)
+            if (c.slot not in ("resample", "adjust") or "net" in c.needs) and not (plain and c is self.loss)
         )
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The stages of the schedule; without one, a single phase."""
+        return self.schedule.phases() if self.schedule is not None else (Phase(1.0),)
+
+    def in_phase(self, phase: Phase) -> Recipe:
+        """The recipe as it acts in one phase of its schedule."""
+        return self.switched(phase.switch) if phase.switch else self
+
+    def everything(self) -> tuple[Component, ...]:
+        """Every method that acts at some time: the recipe's own, and those that its schedule switches on."""
+        acting = {c.name: c for phase in self.phases for c in self.in_phase(phase).components().values()}
+        return tuple({**{c.name: c for c in self.components().values()}, **acting}.values())
 
     @property
     def batched(self) -> bool:
         """Whether a population of this recipe can train as one program."""
-        return all(c.batched for c in self.components().values())
+        return all(c.batched for c in self.everything())
 
     def check(self, task: Task, groups: bool, image: bool, where: str) -> None:
         """Raise InputError unless every method serves this kind of target and finds what it needs."""
-        for part in self.components().values():
+        for part in self.everything():
             if task not in part.tasks:
                 raise InputError(
                     f"{where}: '{part.name}' serves {', '.join(sorted(part.tasks))} targets, but the target is {task}. "
@@ -120,6 +135,8 @@ class Recipe:
                 raise InputError(
                     f"{where}: '{part.name}' works on tables, but the data are images. Choose random_over or random_under."
                 )
+            if "image" in part.needs and not image:
+                raise InputError(f"{where}: '{part.name}' works on images, but the data are a table. Choose mixup.")
 
 
 def parse(spec: str | Mapping[str, Any], where: str = "recipe") -> Recipe:
@@ -199,10 +216,12 @@ def _assemble(name: str, chosen: list[tuple[type[Component], dict[str, Any]]]) -
         fixed.update(f"{key}.{v}" for v in values)
     for kind, _ in chosen:
         for slot, partner in kind.implies.items():
-            slots.setdefault(slot, component(partner, slot).build({}))
+            brought = component(partner, slot).build({})
+            slots.setdefault(slot, (brought,) if slot in SEVERAL else brought)
     slots.setdefault("loss", component("none", "loss").build({}))
     recipe = Recipe(name=name, fixed=frozenset(fixed), **slots)
     _check_phases(recipe)
+    _check_partners(recipe)
     return recipe
 
 
@@ -210,13 +229,30 @@ def _check_phases(recipe: Recipe) -> None:
     """A phase must not silently overrule a method that the recipe names for the same slot."""
     if recipe.schedule is None:
         return
-    for phase in recipe.schedule.phases():
+    for phase in recipe.phases:
         for slot in phase.switch:
             taken = getattr(recipe, slot)
-            if taken is not None and slot != "loss":
+            if taken and slot != "loss":
+                held = taken[0] if isinstance(taken, tuple) else taken
                 raise InputError(
-                    f"schedule '{recipe.schedule.name}' switches slot '{slot}', which '{taken.name}' holds. Leave one out."
+                    f"schedule '{recipe.schedule.name}' switches slot '{slot}', which '{held.name}' holds. Leave one out."
                 )
+
+
+def _check_partners(recipe: Recipe) -> None:
+    """Two methods that cannot act together are named when the recipe is built, with the reason."""
+    for phase in recipe.phases:
+        acting = recipe.in_phase(phase)
+        other: Component | None = acting.weigh
+        if acting.optimize is not None and acting.optimize.per_class:
+            other = acting.optimize
+        if acting.loss.set_level and other is not None:
+            raise InputError(
+                f"'{acting.loss.name}' is defined on a set of rows and has no loss per row, which '{other.name}' needs. Leave one out."
+            )
+    for part in recipe.everything():
+        if clause := part.objection(recipe):
+            raise InputError(f"'{part.name}' cannot act here: {clause}.")
 
 
 def competitors(

@@ -4,138 +4,45 @@ A method is a pure function that reads like its paper's formula, and a thin froz
 classes here that calls it. Methods are written for one model and run for many: hyperparameters may arrive as tensors,
 state is explicit, and nothing branches on a tensor's value, so that `torch.func.vmap` can run a population of
 configurations as one program. Randomness is drawn outside, by `draw`, and handed in.
+
+A method that acts on every batch keeps what it must remember in three places, which reach it merged into one `state`:
+its own parameters, which the loop trains with the net; the state, which the method itself moves on; and an entry per
+training row, which the loop gathers for the batch's rows and writes back.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from models.errors import InputError, nearest
+from models.balancing.base import (
+    CLASSIFICATION,
+    SLOTS,
+    Component,
+    Need,
+    Range,
+    Slot,
+    Source,
+    State,
+    Task,
+    hyper,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from models.data import Batch, Statistics
+    from models.data import Batch, Split, Statistics
     from models.schema import Schema
 
-Slot = Literal["resample", "sample", "mix", "head", "loss", "weigh", "regularize", "optimize", "schedule", "adjust"]
-SLOTS: tuple[Slot, ...] = (
-    "resample", "sample", "mix", "head", "loss", "weigh", "regularize", "optimize", "schedule", "adjust",
-)  # fmt: skip
-Task = Literal["binary", "multiclass", "multilabel", "regression"]
-Need = Literal["groups", "unlabelled", "ordered_classes", "table"]
-CLASSIFICATION: frozenset[Task] = frozenset({"binary", "multiclass"})
-State = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a method comes from: a paper's title, first authors, year and an identifier (arXiv, DOI)."""
-
-    title: str
-    authors: str = ""
-    year: int | None = None
-    id: str = ""
-
-
-@dataclass(frozen=True)
-class Range:
-    """The valid and the searched values of one hyperparameter.
-
-    A value is valid in [minimum, maximum]; the search draws from [low, high] (on a log scale if `log`) or from
-    `choices`. Without `low` and `choices` it is not searched.
-    """
-
-    default: Any
-    low: float | None = None
-    high: float | None = None
-    log: bool = False
-    choices: tuple[Any, ...] | None = None
-    minimum: float = float("-inf")
-    maximum: float = float("inf")
-
-    @property
-    def searched(self) -> bool:
-        """Whether the search varies it."""
-        return self.low is not None or self.choices is not None
-
-    def check(self, value: Any, where: str) -> None:
-        """Raise InputError, naming value and range, unless `value` is valid."""
-        if self.choices is not None and isinstance(value, str):
-            if value not in self.choices:
-                raise InputError(f"{where} = {value!r} is not one of {', '.join(map(str, self.choices))}.")
-            return
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise InputError(f"{where} = {value!r} is not a number.")
-        if not self.minimum <= value <= self.maximum:
-            raise InputError(f"{where} = {value} is outside [{self.minimum:g}, {self.maximum:g}].")
-
-
-def hyper(
-    default: Any,
-    low: float | None = None,
-    high: float | None = None,
-    *,
-    log: bool = False,
-    choices: tuple[Any, ...] | None = None,
-    minimum: float = float("-inf"),
-    maximum: float = float("inf"),
-) -> Any:
-    """A hyperparameter: default, search range and valid range declared together."""
-    return dataclasses.field(
-        default=default, metadata={"range": Range(default, low, high, log, choices, minimum, maximum)}
-    )
-
-
-@dataclass(frozen=True)
-class Component:
-    """Base of every method.
-
-    `tasks` are the kinds of target that it serves, `needs` what it cannot do without, `implies` the partners that it
-    brings unless the recipe names others in those slots, `also` further papers that it serves, `batched` whether a
-    population can run it as one program.
-    """
-
-    name: ClassVar[str]
-    slot: ClassVar[Slot]
-    formula: ClassVar[str]
-    source: ClassVar[Source]
-    tasks: ClassVar[frozenset[Task]] = CLASSIFICATION
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    also: ClassVar[tuple[Source, ...]] = ()
-    implies: ClassVar[Mapping[str, str]] = {}
-    batched: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        """Check the hyperparameters when the recipe is built; tensors are values that were checked before."""
-        for name, allowed in self.hyperparameters().items():
-            value = getattr(self, name)
-            if not isinstance(value, Tensor):
-                allowed.check(value, f"{self.slot} '{self.name}': {name}")
-
-    @classmethod
-    def hyperparameters(cls) -> dict[str, Range]:
-        """Every hyperparameter with its default and ranges, in the order of declaration."""
-        return {f.name: f.metadata["range"] for f in dataclasses.fields(cls) if "range" in f.metadata}
-
-    @classmethod
-    def build(cls, values: Mapping[str, Any]) -> Self:
-        """An instance with these hyperparameters; an unknown one names the nearest."""
-        known = cls.hyperparameters()
-        for name in values:
-            if name not in known:
-                raise InputError(f"{cls.slot} '{cls.name}': no hyperparameter '{name}'. {nearest(name, known)}")
-        return cls(**values)
-
-    def with_values(self, values: Mapping[str, Any]) -> Self:
-        """The same method with some hyperparameters replaced, by numbers or by tensors."""
-        return dataclasses.replace(self, **values) if values else self
+__all__ = [
+    "CLASSIFICATION", "SLOTS", "Adjuster", "Component", "GradientTransform", "Head", "Learning", "Loss", "Mixer", "Need",
+    "Phase", "Range", "Regularizer", "Resampler", "Sampler", "Schedule", "Scores", "Slot", "Source", "State", "Task",
+    "TrainedNet", "Update", "Weigher", "WeightAdjuster", "hyper",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -155,9 +62,19 @@ class Sampler(Component):
 
     slot: ClassVar[Slot] = "sample"
 
-    def probabilities(self, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float) -> Tensor:
+    def init(self, labels: Tensor, groups: Tensor, statistics: Statistics, generator: torch.Generator) -> State:
+        """What it remembers of the training rows, e.g. a random order [n]; drawn once, when it begins to act."""
+        return {}
+
+    def probabilities(
+        self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float
+    ) -> Tensor:
         """Labels and groups of all rows [n] -> the probability of drawing each row [n], summing to 1."""
         raise NotImplementedError
+
+    def judged(self, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
+        """Weights of validation rows [n] that ask for what training ends with, up to a factor; None to judge rows alike."""
+        return self.probabilities({}, labels, groups, statistics, 1.0)
 
 
 @dataclass(frozen=True)
@@ -166,39 +83,74 @@ class Mixer(Component):
 
     slot: ClassVar[Slot] = "mix"
 
+    def init(self, statistics: Statistics) -> State:
+        """Constants made from the counts of the training rows."""
+        return {}
+
+    def partners(self) -> Sampler | None:
+        """How the rows of a second batch are drawn, to be mixed in; None: the batch is mixed with itself."""
+        return None
+
     def draw(self, generator: torch.Generator, steps: int, batch: int) -> dict[str, Tensor]:
         """The random numbers of `steps` batches, each tensor [steps, …], independent of any hyperparameter's type."""
         raise NotImplementedError
 
-    def mix(self, batch: Batch, draws: Mapping[str, Tensor], progress: Tensor) -> Batch:
-        """One batch and its draws -> the mixed batch with soft targets [B, C]."""
+    def mix(
+        self, state: State, batch: Batch, partner: Batch | None, draws: Mapping[str, Tensor], progress: Tensor
+    ) -> Batch:
+        """One batch, the second one if there is one, and the draws -> the mixed batch with soft targets [B, C]."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Head(Component):
-    """Makes the classifier that turns features into logits."""
+    """Makes the classifier that turns features into logits, and may replace the net's activation.
+
+    A parameter of the classifier with `requires_grad` off is trained only by a phase that names it.
+    """
 
     slot: ClassVar[Slot] = "head"
 
     def classifier(self, features: int, classes: int) -> nn.Module:
         """A module [B, features] -> [B, classes]."""
-        raise NotImplementedError
+        return nn.Linear(features, classes)
+
+    def activation(self) -> nn.Module | None:
+        """A new module in the place of one of the net's ReLUs; None leaves them."""
+        return None
 
 
 @dataclass(frozen=True)
-class Loss(Component):
-    """Scores logits against targets, row by row; the loop owns the reduction."""
+class Learning(Component):
+    """Base of the methods that act on every batch, and may own parameters."""
+
+    def parameters(self, statistics: Statistics, features: int, generator: torch.Generator) -> State:
+        """Own parameters, trained with the net; `features` is the width of the net's features."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Loss(Learning):
+    """Scores logits against targets, row by row; the loop owns the reduction.
+
+    A loss that is defined on a set of rows and not as a mean over them says so by `set_level`: it gives one number,
+    and counts each row by `batch.weights` itself. Nothing can weigh its rows, so `weigh` is refused beside it.
+    """
 
     slot: ClassVar[Slot] = "loss"
+    set_level: ClassVar[bool] = False
 
     def init(self, statistics: Statistics) -> State:
         """Constants made from the counts of the training rows, e.g. weights or margins per class."""
         return {}
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
-        """Logits [B, C] and a batch -> loss per row [B]."""
+        """Logits [B, C] and a batch -> loss per row [B]; of a set-level loss, one number []."""
         raise NotImplementedError
+
+    def advance(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> State:
+        """The state for the next batch, from this one's logits (detached)."""
+        return state
 
     def row_weights(self, statistics: Statistics, labels: Tensor, groups: Tensor) -> Tensor | None:
         """Weights [n] that make plain cross-entropy equal to this loss, where such weights exist; else None."""
@@ -206,13 +158,17 @@ class Loss(Component):
 
 
 @dataclass(frozen=True)
-class Weigher(Component):
-    """Turns per-row losses into weights; keeps its own state."""
+class Weigher(Learning):
+    """Turns per-row losses into weights; keeps its own state, and may remember something of every training row."""
 
     slot: ClassVar[Slot] = "weigh"
 
     def init(self, statistics: Statistics) -> State:
         """The state before the first batch."""
+        return {}
+
+    def init_rows(self, statistics: Statistics) -> State:
+        """What it remembers of each training row before the first batch, each tensor [n, …]."""
         return {}
 
     def weigh(self, state: State, losses: Tensor, batch: Batch, progress: Tensor) -> tuple[Tensor, State]:
@@ -225,48 +181,75 @@ class Weigher(Component):
 
 
 @dataclass(frozen=True)
-class Regularizer(Component):
-    """Adds a penalty on features, predictions or parameters; may own parameters that the loop trains with the net."""
+class Regularizer(Learning):
+    """Adds a penalty on features, predictions or parameters."""
 
     slot: ClassVar[Slot] = "regularize"
 
-    def init(self, statistics: Statistics, features: int, generator: torch.Generator) -> tuple[State, State]:
-        """Own trainable parameters, and the state before the first batch."""
-        return {}, {}
+    def init(self, statistics: Statistics, features: int) -> State:
+        """The state before the first batch."""
+        return {}
 
     def penalty(
-        self, parameters: State, state: State, features: Tensor, logits: Tensor, batch: Batch, progress: Tensor
+        self, state: State, features: Tensor, logits: Tensor, batch: Batch, progress: Tensor
     ) -> tuple[Tensor, State]:
         """Features [B, H], logits [B, C], a batch -> a scalar to add to the loss, and the next state."""
         raise NotImplementedError
 
 
+class Update(NamedTuple):
+    """What a gradient transform makes of one step.
+
+    Of each parameter by name either a gradient, which AdamW takes on, or a direction, along which the learning rate
+    goes as it is; weight decay acts on both.
+    """
+
+    gradients: State
+    directions: State
+    state: State
+
+
 @dataclass(frozen=True)
 class GradientTransform(Component):
-    """Acts on the gradients of one model before the optimizer's step, or replaces the step's direction."""
+    """Acts on the gradients of one model before the optimizer's step, or gives the step's direction itself.
+
+    With `per_class` the gradients come one per class, [C, …]: of the mean loss of the batch's rows of that class, zero
+    where there are none (penalties of `regularize` are added afterwards). With `looks_ahead` they are taken a second
+    time, on the same batch, where `look` says.
+    """
 
     slot: ClassVar[Slot] = "optimize"
+    per_class: ClassVar[bool] = False
+    looks_ahead: ClassVar[bool] = False
 
     def init(self, parameters: State) -> State:
         """The state before the first step."""
         return {}
 
-    def transform(self, state: State, gradients: State, parameters: State, progress: Tensor) -> tuple[State, State]:
-        """Gradients by parameter name -> gradients, and the next state."""
+    def look(self, gradients: State, parameters: State) -> State:
+        """Gradients and parameters by name -> the parameters at which the step's gradients are taken."""
+        raise NotImplementedError
+
+    def transform(self, state: State, gradients: State, parameters: State, progress: Tensor) -> Update:
+        """Gradients by parameter name -> what to step along, and the next state."""
         raise NotImplementedError
 
 
 class Phase(NamedTuple):
     """One stage of training: its share of the epochs, what it switches in which slot, and what it trains.
 
-    `switch` maps a slot to the component that acts there in this phase (None: nothing acts). `trains` is 'all' or
-    'classifier'; `fresh_classifier` draws the classifier's weights anew when the phase begins.
+    `switch` maps a slot to the component that acts there in this phase (None: nothing acts; in a slot that takes
+    several, a tuple). `trains` is 'all', or where the names of the trained parameters begin: 'classifier' leaves the
+    representation as it is. `fresh_classifier` draws the classifier anew when the phase begins; `restart` begins a
+    training of its own there: the learning rate rises and falls over the epochs until the next restart or the end,
+    and the optimizer forgets its moments.
     """
 
     share: float
-    switch: Mapping[str, Component | None] = {}
-    trains: Literal["all", "classifier"] = "all"
+    switch: Mapping[str, Any] = {}
+    trains: str = "all"
     fresh_classifier: bool = False
+    restart: bool = False
 
 
 @dataclass(frozen=True)
@@ -304,3 +287,36 @@ class Adjuster(Component):
     def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:
         """Scores and the fitted state -> adjusted scores."""
         raise NotImplementedError
+
+
+class TrainedNet(NamedTuple):
+    """A trained net as the methods that change its weights see it.
+
+    `head` is the name of the head that made the classifier (None: a linear layer), `classifier` its tensors by name
+    (`weight` [C, H], `bias` [C] of a linear layer), `features` gives the features [n, H] of a split's rows.
+    """
+
+    head: str | None
+    classifier: State
+    features: Callable[[Split], Tensor]
+
+
+@dataclass(frozen=True)
+class WeightAdjuster(Adjuster):
+    """Acts on the weights of a trained net, once, before anything is fitted to its scores.
+
+    The learner that trained the net calls it, with the training rows: what it returns is the model from then on, so
+    the predictor that holds the model needs to know nothing of it.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"net"})
+
+    def reweigh(
+        self, net: TrainedNet, train: Split, statistics: Statistics, generator: torch.Generator
+    ) -> tuple[str | None, State]:
+        """The trained net and the training rows -> the head and the classifier's tensors to use instead."""
+        raise NotImplementedError
+
+    def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:
+        """Scores stay: they come from the changed weights already."""
+        return scores

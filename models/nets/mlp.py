@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.balancing.component import Head
-from models.nets.net import Net
+from models.nets.net import Net, activation
 
 
 class Embedding(nn.Module):
@@ -31,10 +31,10 @@ class Embedding(nn.Module):
 
 
 class Layers(nn.Sequential):
-    """Linear layers with ReLU between and after."""
+    """Linear layers with an activation between and after, ReLU unless the head brings another."""
 
-    def __init__(self, widths: Sequence[int]) -> None:
-        pairs = [(nn.Linear(a, b), nn.ReLU()) for a, b in itertools.pairwise(widths)]
+    def __init__(self, widths: Sequence[int], head: Head | None = None) -> None:
+        pairs = [(nn.Linear(a, b), activation(head)) for a, b in itertools.pairwise(widths)]
         super().__init__(*[module for pair in pairs for module in pair])
 
 
@@ -43,4 +43,4 @@ def mlp(
 ) -> Net:
     """An MLP over `numeric` columns and categorical columns with these cardinalities (id 0 is missing or unknown)."""
     inputs = numeric + width * len(cardinalities)
-    return Net(Embedding(cardinalities, width), Layers([inputs, *hidden]), hidden[-1], classes, head)
+    return Net(Embedding(cardinalities, width), Layers([inputs, *hidden], head), hidden[-1], classes, head)

@@ -7,6 +7,12 @@ from torch import Tensor, nn
 from models.balancing.component import Head
 
 
+def activation(head: Head | None) -> nn.Module:
+    """A new activation: the one that the head brings, or a ReLU."""
+    brought = head.activation() if head is not None else None
+    return brought if brought is not None else nn.ReLU()
+
+
 class Net(nn.Module):
     """Three parts, called one after the other, so that methods can act between them.
 
@@ -18,8 +24,14 @@ class Net(nn.Module):
         super().__init__()
         self.embed = embed
         self.body = body
-        self.classifier = head.classifier(features, classes) if head is not None else nn.Linear(features, classes)
-        self.features = features
+        self.features, self.classes, self.head = features, classes, head
+        self.classifier = self.new_classifier()
+
+    def new_classifier(self) -> nn.Module:
+        """A classifier as this net's, drawn anew from the global generator."""
+        if self.head is not None:
+            return self.head.classifier(self.features, self.classes)
+        return nn.Linear(self.features, self.classes)
 
     def forward(self, inputs: Tensor, categories: Tensor) -> Tensor:
         """Inputs and categories of B rows -> logits [B, C]."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.balancing.component import Head
-from models.nets.net import Net
+from models.nets.net import Net, activation
 
 
 class Normalize(nn.Module):
@@ -31,33 +31,35 @@ class Normalize(nn.Module):
 class Block(nn.Module):
     """Two 3x3 convolutions and a shortcut without parameters (option A: subsampled, padded with zero channels)."""
 
-    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+    def __init__(self, channels_in: int, channels: int, stride: int, head: Head | None = None) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
         self.norm1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(channels)
+        self.activation1, self.activation2 = activation(head), activation(head)
         self.stride = stride
         self.padding = (channels - channels_in) // 2
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels_in, H, W] -> [B, channels, H / stride, W / stride]."""
-        y = functional.relu(self.norm1(self.conv1(x)))
+        y = self.activation1(self.norm1(self.conv1(x)))
         y = self.norm2(self.conv2(y))
         if self.padding:
             x = functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.padding, self.padding))
-        return functional.relu(x + y)
+        activated: Tensor = self.activation2(x + y)
+        return activated
 
 
 class Body(nn.Sequential):
     """Stem, three stages, global average pooling: [B, channels, H, W] -> [B, 64]."""
 
-    def __init__(self, channels: int) -> None:
-        layers: list[nn.Module] = [nn.Conv2d(channels, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    def __init__(self, channels: int, head: Head | None = None) -> None:
+        layers: list[nn.Module] = [nn.Conv2d(channels, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), activation(head)]
         width = 16
         for stage, out in enumerate((16, 32, 64)):
             for block in range(5):
-                layers.append(Block(width, out, 2 if stage and not block else 1))
+                layers.append(Block(width, out, 2 if stage and not block else 1, head))
                 width = out
         super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         for module in self.modules():
@@ -67,4 +69,4 @@ class Body(nn.Sequential):
 
 def resnet32(channels: int, mean: list[float], deviation: list[float], classes: int, head: Head | None) -> Net:
     """ResNet-32 for images with `channels` channels, standardized with these training statistics."""
-    return Net(Normalize(mean, deviation), Body(channels), 64, classes, head)
+    return Net(Normalize(mean, deviation), Body(channels, head), 64, classes, head)

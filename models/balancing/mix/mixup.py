@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Mixer, Source, hyper
+from models.balancing.component import Mixer, Source, State, hyper
 from models.data import Batch
 
 
@@ -54,7 +54,9 @@ class Mixup(Mixer):
             "partners": torch.rand(steps, batch, generator=generator).argsort(-1),
         }
 
-    def mix(self, batch: Batch, draws: Mapping[str, Tensor], progress: Tensor) -> Batch:
+    def mix(
+        self, state: State, batch: Batch, partner: Batch | None, draws: Mapping[str, Tensor], progress: Tensor
+    ) -> Batch:
         """One batch -> its rows mixed with their partners, targets [B, C] alike."""
         share = beta_from_uniforms(draws["uniforms"], self.alpha)
         partners = draws["partners"]

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import Sampler, Source
+from models.balancing.component import Sampler, Source, State
 from models.data import Statistics
 
 SOURCE = Source(
@@ -38,6 +38,8 @@ class ClassBalancedSampling(Sampler):
         "arXiv:1910.09217",
     )
 
-    def probabilities(self, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float) -> Tensor:
+    def probabilities(
+        self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float
+    ) -> Tensor:
         """Probability of each row [n]."""
         return power_sampling(labels, statistics.class_counts, 0.0)

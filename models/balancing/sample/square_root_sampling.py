@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import Sampler, Source
+from models.balancing.component import Sampler, Source, State
 from models.balancing.sample.class_balanced_sampling import SOURCE, power_sampling
 from models.data import Statistics
 
@@ -18,6 +18,8 @@ class SquareRootSampling(Sampler):
     formula: ClassVar[str] = "p(row) = n_y^(-1/2) / sum_c n_c^(1/2)"
     source: ClassVar[Source] = SOURCE
 
-    def probabilities(self, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float) -> Tensor:
+    def probabilities(
+        self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float
+    ) -> Tensor:
         """Probability of each row [n]."""
         return power_sampling(labels, statistics.class_counts, 0.5)

@@ -178,7 +178,7 @@ def test_sampling_probabilities_sum_to_one(method: type[Sampler]):
     counts = torch.bincount(given.labels, minlength=CLASSES).float()
     cells = torch.zeros(CLASSES, GROUPS)
     for progress in (0.0, 0.5, 1.0):
-        p = part.probabilities(given.labels, given.groups, Statistics(counts, cells.sum(0), cells, 200), progress)
+        p = part.probabilities({}, given.labels, given.groups, Statistics(counts, cells.sum(0), cells, 200), progress)
         assert p.shape == (200,)
         assert (p >= 0).all()
         torch.testing.assert_close(p.sum(), torch.tensor(1.0))
@@ -188,12 +188,12 @@ def test_sampling_probabilities_sum_to_one(method: type[Sampler]):
 @pytest.mark.parametrize("rows", [1, ROWS])
 def test_mixing_keeps_targets_a_distribution_and_its_argument_untouched(method: type[Mixer], rows):
     given, part = batch(rows), method.build({})
-    copies = [t.clone() for t in given]
+    copies = [t.clone() for t in given if t is not None]
     draws = {k: v[0] for k, v in part.draw(torch.Generator().manual_seed(0), 1, rows).items()}
-    mixed = part.mix(given, draws, PROGRESS)
+    mixed = part.mix(part.init(statistics()), given, None, draws, PROGRESS)
     torch.testing.assert_close(mixed.targets.sum(-1), torch.ones(rows))
     assert mixed.inputs.shape == given.inputs.shape
-    for tensor, copy in zip(given, copies, strict=True):
+    for tensor, copy in zip([t for t in given if t is not None], copies, strict=True):
         torch.testing.assert_close(tensor, copy)
 
 

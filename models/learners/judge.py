@@ -1,0 +1,86 @@
+"""How members are judged after an epoch: by the recipe's loss over the validation rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from models.balancing.component import Sampler, State, Weigher
+from models.data import Batch, one_hot
+from models.learners.net_model import EVALUATION_ROWS
+from models.learners.objective import first, stacked, values_of
+
+if TYPE_CHECKING:
+    from models.learners.population import Population
+
+
+def validation_losses(population: Population) -> Tensor:
+    """The mean of the recipe's loss over the validation rows, unmixed, per member [P] on the host."""
+    p, valid = population, population.valid
+    p.net.eval()
+    factor, views, loss = _judged(p), p.weights.views, p.active.loss
+    members = (views, {"loss": p.state["loss"]}, p.acting_hyper())
+    every = torch.arange(len(valid), device=p.device)
+
+    def predicted(parameters: dict[str, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
+        return p.objective.predict(parameters, valid.numeric[rows], valid.categorical[rows])
+
+    def scored(
+        parameters: dict[str, Tensor],
+        state: dict[str, State],
+        hyper: dict[str, Tensor],
+        weights: Tensor,
+        found: tuple[Tensor, ...],
+        rows: Tensor,
+    ) -> Tensor:
+        """The sum of the rows' weighted losses; of a set-level loss, the loss of the set."""
+        logits, features = found[0], found[1] if len(found) > 1 else None
+        labels = valid.labels[rows]
+        targets = one_hot(labels, valid.classes)
+        batch = Batch(
+            valid.numeric[rows], valid.categorical[rows], targets, labels, valid.groups[rows], weights, rows, features
+        )
+        known = p.objective.state_of("loss", state, parameters)
+        progress = torch.tensor(1.0, device=p.device)
+        losses = loss.with_values(values_of("loss", hyper)).losses(known, logits, batch, progress)
+        return losses if loss.set_level else (losses * weights).sum()
+
+    if loss.set_level:
+        logits = torch.cat([_mapped(p, predicted, (views,), rows)[1] for rows in every.split(EVALUATION_ROWS)], 1)
+        of_set: Tensor = _mapped(p, scored, (*members, factor, (logits,)), every)
+        return of_set.cpu()
+    total = torch.zeros(len(p.alive), device=p.device)
+    for rows in every.split(EVALUATION_ROWS):
+        features, logits = _mapped(p, predicted, (views,), rows)
+        total += _mapped(p, scored, (*members, factor[:, rows], (logits, features)), rows)
+    return (total / factor.sum(1)).cpu()
+
+
+def _judged(population: Population) -> Tensor:
+    """How much each validation row counts for each member [P, n]: by its weight, and as sampling and weighing ask."""
+    p, valid = population, population.valid
+    if p.active.weigh is None and p.active.sample is None:
+        return valid.weights.expand(len(p.alive), -1)
+    rows = []
+    for position in range(len(p.alive)):
+        factor = valid.weights
+        for slot in ("weigh", "sample"):
+            part, fixed = p.method(slot, position), None
+            if isinstance(part, Sampler):
+                fixed = part.judged(valid.labels, valid.groups, p.statistics)
+            elif isinstance(part, Weigher):
+                fixed = part.row_weights(p.statistics, valid.labels, valid.groups)
+            factor = factor if fixed is None else factor * fixed
+        rows.append(factor)
+    return torch.stack(rows)
+
+
+def _mapped(population: Population, function: Callable[..., Any], members: tuple[Any, ...], rows: Tensor) -> Any:
+    """A function of one member and of rows, for all members."""
+    if population.single:
+        return stacked(function(*first(members), rows))
+    return vmap(function, in_dims=(*[0] * len(members), None))(*members, rows)

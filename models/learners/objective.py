@@ -1,0 +1,164 @@
+"""What one member's training minimizes on one batch, written for one model: the recipe's methods, called in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from models.balancing.component import Component, State
+from models.data import Batch, one_hot
+from models.learners.weights import OWN
+from models.nets.net import Net
+from models.recipe import Recipe
+
+Columns = tuple[Tensor, ...]
+"""The columns of a batch's rows: inputs, categories, labels, groups, weights, rows; none of them where there is no batch."""
+
+
+def prefixed(values: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The values whose names begin so, by the rest of their names."""
+    return {k[len(prefix) :]: v for k, v in values.items() if k.startswith(prefix)}
+
+
+def first(tree: Any) -> Any:
+    """The first member of a tree of tensors [P, …]."""
+    if isinstance(tree, dict):
+        return {k: first(v) for k, v in tree.items()}
+    if isinstance(tree, tuple):
+        return tuple(first(v) for v in tree)
+    return tree[0]
+
+
+def stacked(tree: Any) -> Any:
+    """The tree of one member as that of a population of one."""
+    if isinstance(tree, dict):
+        return {k: stacked(v) for k, v in tree.items()}
+    if isinstance(tree, tuple):
+        return tuple(stacked(v) for v in tree)
+    return tree[None]
+
+
+def values_of(key: str, hyper: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters of the method with this key, by their own names."""
+    return {k.rpartition(".")[2]: v for k, v in hyper.items() if k.rpartition(".")[0] == key}
+
+
+class Objective:
+    """The loss of the methods that act in one phase, as a function of one member's parameters and one batch.
+
+    `names` are the names of all parameters, `buffers` the net's buffers by name. With `frozen` the representation gets no gradient;
+    with `per_class` the loss comes in parts, one per class, and one more for the penalties.
+    """
+
+    def __init__(
+        self,
+        net: Net,
+        buffers: Mapping[str, Tensor],
+        recipe: Recipe,
+        names: list[str],
+        device: torch.device,
+        frozen: bool,
+    ) -> None:
+        self.net, self.buffers, self.recipe, self.device, self.frozen = net, buffers, recipe, device, frozen
+        self.per_class = recipe.optimize is not None and recipe.optimize.per_class
+        self._parts = {
+            part: [(n, n[len(part) + 1 :]) for n in names if n.startswith(f"{part}.")]
+            for part in ("embed", "body", "classifier")
+        }
+        owners = {key: f"{OWN}{part.name}." for key, part in recipe.components().items()}
+        self._own = {key: [(n, n[len(o) :]) for n in names if n.startswith(o)] for key, o in owners.items()}
+
+    def call(self, part: str, parameters: Mapping[str, Tensor], *arguments: Tensor) -> Tensor:
+        """One part of the net, with these parameters."""
+        tensors = prefixed(self.buffers, f"{part}.")
+        tensors.update({short: parameters[full] for full, short in self._parts[part]})
+        called: Tensor = functional_call(getattr(self.net, part), tensors, arguments)
+        return called
+
+    def forward(self, parameters: Mapping[str, Tensor], embedded: Tensor) -> tuple[Tensor, Tensor]:
+        """Embedded inputs -> features [B, H] and logits [B, C], float32."""
+        features = self.call("body", parameters, embedded)
+        if self.frozen:
+            features = features.detach()
+        return features.float(), self.call("classifier", parameters, features).float()
+
+    def predict(self, parameters: Mapping[str, Tensor], inputs: Tensor, categories: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and categories -> features and logits, as in training."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            return self.forward(parameters, self.call("embed", parameters, inputs, categories))
+
+    def state_of(self, key: str, state: Mapping[str, State], parameters: Mapping[str, Tensor]) -> State:
+        """What a method remembers, and its own parameters."""
+        own = self._own[key]
+        return {**state[key], **{short: parameters[full] for full, short in own}} if own else state[key]
+
+    def __call__(
+        self,
+        parameters: dict[str, Tensor],
+        state: dict[str, State],
+        hyper: dict[str, Tensor],
+        columns: Columns,
+        partner: Columns,
+        draws: dict[str, Tensor],
+        progress: Tensor,
+    ) -> tuple[Tensor, dict[str, State]]:
+        """The loss [] (or its parts) of one member on one batch, and the next state of its methods."""
+        recipe = self.recipe.with_values(hyper)
+        following = dict(state)
+
+        def keep(key: str, changed: State) -> None:
+            following[key] = {name: changed[name] for name in state[key]}
+
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            batch = self._batch(parameters, columns)
+            if recipe.mix is not None:
+                other = self._batch(parameters, partner) if partner else None
+                batch = recipe.mix.mix(state["mix"], batch, other, draws, progress)
+            features, logits = self.forward(parameters, batch.inputs)
+        batch = batch._replace(features=features)
+        known = self.state_of("loss", state, parameters)
+        losses = recipe.loss.losses(known, logits, batch, progress)
+        if state["loss"]:
+            keep("loss", recipe.loss.advance(known, logits.detach(), batch, progress))
+        factor = batch.weights
+        if recipe.weigh is not None:
+            known = self.state_of("weigh", state, parameters)
+            weights, changed = recipe.weigh.weigh(known, losses.detach(), batch, progress)
+            keep("weigh", changed)
+            factor = factor * weights
+        total = losses if recipe.loss.set_level else self._reduced(losses, factor, batch)
+        penalties = []
+        for part in recipe.regularize:
+            key = f"regularize.{part.name}"
+            known = self.state_of(key, state, parameters)
+            penalty, changed = part.penalty(known, features, logits, batch, progress)
+            keep(key, changed)
+            penalties.append(penalty)
+        if self.per_class:
+            return torch.cat([total, torch.stack([*penalties, total.new_zeros(())]).sum()[None]]), following
+        for penalty in penalties:
+            total = total + penalty
+        return total, following
+
+    def _batch(self, parameters: Mapping[str, Tensor], columns: Columns) -> Batch:
+        inputs, categories, labels, groups, weights, rows = columns
+        embedded = self.call("embed", parameters, inputs, categories)
+        return Batch(embedded, categories, one_hot(labels, self.net.classes), labels, groups, weights, rows)
+
+    def _reduced(self, losses: Tensor, factor: Tensor, batch: Batch) -> Tensor:
+        """The weighted mean of the batch [], or the mean of each class's rows [C]."""
+        if not self.per_class:
+            return (factor * losses).sum() / batch.weights.sum().clamp(min=1e-12)
+        shares = batch.targets * batch.weights[:, None]
+        rows = batch.targets * (factor * losses)[:, None]
+        return rows.sum(0) / shares.sum(0).clamp(min=1e-12)
+
+
+def acting(recipe: Recipe) -> dict[str, Component]:
+    """The methods that take part in a step or in drawing its rows, by key; with the loss always among them."""
+    slots = ("sample", "mix", "loss", "weigh", "regularize", "optimize")
+    return {key: part for key, part in recipe.components().items() if part.slot in slots}

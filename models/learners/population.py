@@ -1,0 +1,379 @@
+"""The one training loop of the nets: every configuration of a recipe trains at once, as one program.
+
+The members of a population share the recipe, the data and the phases; each has its own weights, hyperparameters,
+row order and random numbers. Weights live in one buffer [members, parameters], so that the optimizer is a handful of
+elementwise operations whatever the architecture. A batch is an index tensor into tables that lie whole on the device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from models.balancing.component import (
+    Component,
+    GradientTransform,
+    Learning,
+    Loss,
+    Mixer,
+    Phase,
+    Regularizer,
+    Sampler,
+    State,
+    Weigher,
+)
+from models.data import Split, Statistics
+from models.learners.judge import validation_losses
+from models.learners.learner import Member, Outcome, Plan
+from models.learners.net_model import NetModel
+from models.learners.objective import Columns, Objective, acting, first, stacked, values_of
+from models.learners.weights import OWN, AdamW, Weights, learning_rate_factor
+from models.nets.net import Net
+from models.recipe import Recipe
+
+STEPS_PER_EPOCH = 40
+SMALLEST_BATCH = 32
+"""Tables too small for this many batches per epoch take smaller batches, down to the smallest."""
+
+
+def effective_batch(rows: int, batch: int) -> int:
+    """The batch size for a table of `rows`: at most `batch`, a power of two below it where the table is small."""
+    wanted = max(SMALLEST_BATCH, rows // STEPS_PER_EPOCH)
+    return min(rows, batch if wanted >= batch else 1 << (wanted.bit_length() - 1))
+
+
+class Population:
+    """Members of one recipe on their way through training."""
+
+    architecture: dict[str, Any]
+
+    def __init__(
+        self, recipe: Recipe, members: Sequence[Member], nets: Sequence[Net], train: Split, valid: Split, plan: Plan
+    ) -> None:
+        self.recipe, self.plan = recipe, plan
+        self.device = torch.device(plan.device)
+        self.train, self.valid = train.to(self.device), valid.to(self.device)
+        self.statistics = Statistics.of(self.train)
+        self.net = nets[0].to(self.device)
+        self.buffers = {k: v.clone().to(self.device) for k, v in nets[0].named_buffers()}
+        self.single = len(members) == 1
+        self.generators = [torch.Generator().manual_seed(m.seed) for m in members]
+        self.weights = Weights(nets, [self._own_parameters(g) for g in self.generators], self.device)
+        self.alive = list(range(len(members)))
+        self.hyper = self._tensors(members)
+        self.optimizer = AdamW(self.weights, self.hyper["learning_rate"], self.hyper["weight_decay"])
+        self.outcomes = [Outcome(None) for _ in members]
+        self.best = self.weights.flat.clone()
+        self.best_buffers = {k: v.clone() for k, v in self.buffers.items()}
+        self.best_loss = torch.full((len(members),), math.inf)
+        self.waited = torch.zeros(len(members), dtype=torch.long)
+        self.state: dict[str, State] = {}
+        self.row_state: State = {}
+        self.names: dict[str, str] = {}
+        self.phase, self.epoch = -1, 0
+        self.starts = self._starts()
+
+    def _own_parameters(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """The parameters of every method that acts at some time, drawn in the order of the slots."""
+        found = {}
+        for part in self.recipe.everything():
+            if isinstance(part, Learning):
+                own = part.parameters(self.statistics, self.net.features, generator)
+                found.update({f"{part.name}.{k}": v for k, v in own.items()})
+        return found
+
+    def _tensors(self, members: Sequence[Member]) -> dict[str, Tensor]:
+        keys = [k for k, v in members[0].values.items() if not isinstance(v, str)]
+        return {k: torch.tensor([float(m.values[k]) for m in members], device=self.device) for k in keys}
+
+    # --- phases -----------------------------------------------------------------------------------------------------
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The stages of the schedule; without one, a single phase."""
+        return self.recipe.phases
+
+    def _starts(self) -> list[int]:
+        """The epoch with which each phase begins; the first and the last phase have at least one epoch where there are two."""
+        budget, starts, share = self.plan.budget, [0], 0.0
+        for phase in self.phases[:-1]:
+            share += phase.share
+            starts.append(min(max(1, round(share * budget)), budget - 1))
+        return starts
+
+    def enter(self, phase: int) -> None:
+        """Switch the slots that the phase names; what is judged best starts anew, as the objective may have changed."""
+        self.phase = phase
+        current = self.phases[phase]
+        self.active = self.recipe.in_phase(current)
+        parts = acting(self.active)
+        kept = {key for key, part in parts.items() if self.names.get(key) == part.name}
+        self.state = {key: self.state[key] if key in kept else self._initial(part) for key, part in parts.items()}
+        if "weigh" not in kept:
+            rows = self.active.weigh.init_rows(self.statistics) if self.active.weigh is not None else {}
+            self.row_state = self._copies(rows)
+        self.names = {key: part.name for key, part in parts.items()}
+        own = {key for key, part in self.recipe.components().items() if self.names.get(key) == part.name}
+        self.hyper_keys = [k for k in self.hyper if k.rpartition(".")[0] in own]
+        names = self.weights.trained(current.trains)
+        self.mask = None if names is None else self.weights.mask(names)
+        self.frozen = current.trains != "all" and not any(n.startswith(("embed.", "body.")) for n in names or ())
+        self.objective = Objective(
+            self.net, self.buffers, self.active, list(self.weights.shapes), self.device, self.frozen
+        )
+        self.best_loss.fill_(math.inf)
+        self.waited.zero_()
+        restarts = [s for s, p in zip(self.starts, self.phases, strict=True) if p.restart or s == 0]
+        self.rises = max(s for s in restarts if s <= self.starts[phase])
+        self.falls = min([s for s in restarts if s > self.starts[phase]], default=self.plan.budget)
+        if current.restart:
+            self.optimizer.restart()
+        if current.fresh_classifier:
+            self._draw_classifier()
+
+    def _initial(self, part: Component) -> State:
+        """The state of one method, one copy per member."""
+        split, statistics = self.train, self.statistics
+        if isinstance(part, Sampler):
+            drawn = [part.init(split.labels, split.groups, statistics, self.generators[m]) for m in self.alive]
+            return {k: torch.stack([d[k] for d in drawn]).to(self.device) for k in drawn[0]}
+        if isinstance(part, GradientTransform):
+            return vmap(part.init)({k: v.detach() for k, v in self.weights.views.items()})
+        if isinstance(part, Regularizer):
+            return self._copies(part.init(statistics, self.net.features))
+        if isinstance(part, (Loss, Weigher, Mixer)):
+            return self._copies(part.init(statistics))
+        return {}
+
+    def _copies(self, state: State) -> State:
+        """The same values for every member [P, …]."""
+        return {k: v.to(self.device).expand(len(self.alive), *v.shape).clone() for k, v in state.items()}
+
+    @torch.no_grad()
+    def _draw_classifier(self) -> None:
+        """New weights for the classifier of each member, by the head's own rule and the member's own randomness."""
+        for position, member in enumerate(self.alive):
+            seed = int(torch.randint(2**31, (), generator=self.generators[member]))
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                drawn = self.net.new_classifier()
+            for name, value in drawn.named_parameters():
+                self.weights.views[f"classifier.{name}"][position] = value.to(self.device)
+
+    def acting_hyper(self) -> dict[str, Tensor]:
+        """The hyperparameters of the methods that act in this phase, by key."""
+        return {k: self.hyper[k] for k in self.hyper_keys}
+
+    # --- one epoch --------------------------------------------------------------------------------------------------
+
+    def _order(self, steps: int, size: int) -> Tensor:
+        """The rows of an epoch's batches [P, steps, size], drawn on the host so that every device sees the same."""
+        if self.active.sample is not None:
+            samplers = [self.method("sample", p) for p in range(len(self.alive))]
+            return self._drawn(samplers, self.state["sample"], steps, size)
+        rows = len(self.train)
+        drawn = [torch.randperm(rows, generator=self.generators[m])[: steps * size] for m in self.alive]
+        return torch.stack(drawn).reshape(len(self.alive), steps, size).to(self.device)
+
+    def _partners(self, steps: int, size: int) -> Tensor | None:
+        """The rows of the second batches that `mix` mixes in, if it asks for them."""
+        if self.active.mix is None or self.active.mix.partners() is None:
+            return None
+        return self._drawn([self.method("mix", p).partners() for p in range(len(self.alive))], {}, steps, size)
+
+    def _drawn(self, samplers: Sequence[Sampler], states: State, steps: int, size: int) -> Tensor:
+        """Rows drawn with each member's probabilities [P, steps, size]."""
+        progress, split, drawn = self.epoch / self.plan.budget, self.train, []
+        for position, (member, sampler) in enumerate(zip(self.alive, samplers, strict=True)):
+            state = {k: v[position] for k, v in states.items()}
+            p = sampler.probabilities(state, split.labels, split.groups, self.statistics, progress)
+            edges = p.double().cumsum(0).cpu()
+            uniform = torch.rand(steps * size, generator=self.generators[member], dtype=torch.float64)
+            drawn.append(torch.searchsorted(edges, uniform * edges[-1], right=True).clamp(max=len(split) - 1))
+        return torch.stack(drawn).reshape(len(self.alive), steps, size).to(self.device)
+
+    def method(self, slot: str, position: int) -> Any:
+        """The method of a slot with one member's hyperparameters."""
+        hyper = {k: self.hyper[k][position] for k in self.hyper_keys}
+        part = getattr(self.active, slot)
+        return part.with_values(values_of(slot, hyper)) if part is not None else None
+
+    def _columns(self, rows: Tensor) -> Columns:
+        """The batch's rows [P, B] gathered from the whole tables."""
+        t = self.train
+        return (t.numeric[rows], t.categorical[rows], t.labels[rows], t.groups[rows], t.weights[rows], rows)
+
+    def _step(self, columns: Columns, draws: dict[str, Tensor], done: float, partner: Columns = ()) -> None:
+        """One step of every member on its batch; `done` is the share of training that lies behind it."""
+        progress = torch.tensor(done, device=self.device)
+        state = {key: part for key, part in self.state.items() if key not in ("sample", "optimize")}
+        if self.row_state:
+            place = (torch.arange(len(self.alive), device=self.device)[:, None], columns[5])
+            state["weigh"] = {**state["weigh"], **{k: v[place] for k, v in self.row_state.items()}}
+        batch = (columns, partner, draws, progress)
+        views = self.weights.views
+        gradients, state = self._gradients(views, state, *batch)
+        with torch.no_grad():
+            transform = self.active.optimize
+            if transform is not None and transform.looks_ahead:
+                gradients = self._ahead(transform, gradients, state, batch)
+            for k, v in self.row_state.items():
+                v[place] = state["weigh"].pop(k)
+            self.state.update(state)
+            given = None
+            if transform is not None:
+                gradients, given = self._transformed(transform, gradients, progress)
+            epochs = done * self.plan.budget
+            factor = learning_rate_factor((epochs - self.rises) / (self.falls - self.rises))
+            self.optimizer.step(self.weights, self.weights.flatten(gradients), factor, self.mask, given)
+
+    def _gradients(
+        self,
+        views: dict[str, Tensor],
+        state: dict[str, State],
+        columns: Columns,
+        partner: Columns,
+        draws: dict[str, Tensor],
+        progress: Tensor,
+    ) -> tuple[dict[str, Tensor], dict[str, State]]:
+        """Gradients by parameter [P, …] (per class: [classes + 1, P, …], the last of the penalties), and the next state."""
+        hyper = self.acting_hyper()
+        members = (views, state, hyper, columns, partner, draws)
+        if self.single:
+            loss, following = self.objective(*first((*members, progress[None])))
+            state = stacked(following)
+        else:
+            in_dims = (0, 0, 0, 0, 0, 0, None)
+            losses, state = vmap(self.objective, in_dims=in_dims, randomness="error")(*members, progress)
+            loss = losses.sum(0)
+        parts = None
+        if loss.dim():
+            parts = torch.eye(loss.shape[0], device=self.device)
+        taken = torch.autograd.grad(
+            loss, list(views.values()), parts, allow_unused=True, is_grads_batched=parts is not None
+        )
+        lead = () if parts is None else loss.shape
+        gradients = {
+            k: g if g is not None else v.new_zeros(*lead, *v.shape)
+            for (k, v), g in zip(views.items(), taken, strict=True)
+        }
+        return gradients, state
+
+    def _ahead(
+        self,
+        transform: GradientTransform,
+        gradients: dict[str, Tensor],
+        state: dict[str, State],
+        batch: tuple[Any, ...],
+    ) -> dict[str, Tensor]:
+        """The gradients of the same batch where the transform looks; what methods remember is as the first pass left it."""
+        views = {k: v.detach() for k, v in self.weights.views.items()}
+        hyper = self.acting_hyper()
+
+        def one(gradient: State, parameters: State, values: dict[str, Tensor]) -> State:
+            return transform.with_values(values_of("optimize", values)).look(gradient, parameters)
+
+        looked = {k: v.detach().requires_grad_() for k, v in vmap(one)(gradients, views, hyper).items()}
+        with torch.enable_grad():
+            return self._gradients(looked, state, *batch)[0]
+
+    def _transformed(
+        self, transform: GradientTransform, gradients: dict[str, Tensor], progress: Tensor
+    ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor] | None]:
+        """What AdamW takes on, and the directions that the transform gives itself with the places where they stand."""
+        views = {k: v.detach() for k, v in self.weights.views.items()}
+        hyper = self.acting_hyper()
+
+        def one(state: State, gradient: State, parameters: State, values: dict[str, Tensor]) -> tuple[State, ...]:
+            part = transform.with_values(values_of("optimize", values))
+            return tuple(part.transform(state, gradient, parameters, progress))
+
+        penalties: dict[str, Tensor] = {}
+        if transform.per_class:
+            penalties = {k: g[-1] for k, g in gradients.items()}
+            gradients = {k: g[:-1] for k, g in gradients.items()}
+        left, directions, self.state["optimize"] = vmap(one, in_dims=(0, 1 if transform.per_class else 0, 0, 0))(
+            self.state["optimize"], gradients, views, hyper
+        )
+        if penalties:
+            left = {k: g + penalties[k] for k, g in left.items()}
+            directions = {k: d + penalties[k] for k, d in directions.items()}
+        if not directions:
+            return left, None
+        return left, (self.weights.flatten(directions), self.weights.mask(set(directions)))
+
+    def run_epoch(self) -> None:
+        """One pass: enter the phase, draw the order, take the steps, judge on validation rows, drop what has stopped."""
+        phase = max(i for i, start in enumerate(self.starts) if start <= self.epoch)
+        if phase != self.phase:
+            self.enter(phase)
+        size = effective_batch(len(self.train), self.plan.batch_size)
+        steps = max(1, len(self.train) // size)
+        order, partners = self._order(steps, size), self._partners(steps, size)
+        drawn = [self.active.mix.draw(self.generators[m], steps, size) for m in self.alive] if self.active.mix else []
+        draws = {k: torch.stack([d[k] for d in drawn]).to(self.device) for k in (drawn[0] if drawn else {})}
+        self.net.train()
+        if self.frozen:
+            self.net.embed.eval()
+            self.net.body.eval()
+        for step in range(steps):
+            done = (self.epoch + step / steps) / self.plan.budget
+            partner = self._columns(partners[:, step]) if partners is not None else ()
+            self._step(self._columns(order[:, step]), {k: v[:, step] for k, v in draws.items()}, done, partner)
+        self.epoch += 1
+        self._judge()
+
+    @torch.no_grad()
+    def _judge(self) -> None:
+        """Keep each member's best weights; drop members that diverged, or that have waited too long in the last phase."""
+        losses = validation_losses(self)
+        better = losses < self.best_loss
+        chosen = better.to(self.device)
+        self.best = torch.where(chosen[:, None], self.weights.flat, self.best)
+        if self.single and bool(better[0]):
+            self.best_buffers = {k: v.clone() for k, v in self.buffers.items()}
+        self.best_loss = torch.where(better, losses, self.best_loss)
+        self.waited = torch.where(better, 0, self.waited + 1)
+        last = self.phase == len(self.phases) - 1
+        keep = []
+        for position, member in enumerate(self.alive):
+            outcome = self.outcomes[member]
+            outcome.history.append(float(losses[position]))
+            outcome.budget_used = self.epoch
+            if not math.isfinite(losses[position]):
+                methods = ", ".join(c.name for c in self.recipe.in_training()) or "none"
+                outcome.error = f"{methods}: the validation loss is not finite in epoch {self.epoch}"
+            elif last and (self.waited[position] >= self.plan.patience or self.epoch == self.plan.budget):
+                outcome.model = self._model(position)
+            else:
+                keep.append(position)
+        if len(keep) < len(self.alive):
+            self._keep(keep)
+
+    def _keep(self, positions: list[int]) -> None:
+        self.alive = [self.alive[p] for p in positions]
+        if not positions:
+            return
+        index = torch.tensor(positions, device=self.device)
+        self.weights.replace(self.weights.flat[index])
+        self.optimizer.keep(index)
+        self.best = self.best[index]
+        self.best_loss, self.waited = self.best_loss[positions], self.waited[positions]
+        self.hyper = {k: v[index] for k, v in self.hyper.items()}
+        self.state = {key: {k: v[index] for k, v in part.items()} for key, part in self.state.items()}
+        self.row_state = {k: v[index] for k, v in self.row_state.items()}
+
+    def _model(self, position: int) -> NetModel:
+        """The member's best weights as a model of its own."""
+        tensors, start = {}, 0
+        for name, shape in self.weights.shapes.items():
+            if not name.startswith(OWN):
+                tensors[name] = self.best[position, start : start + shape.numel()].reshape(shape).clone()
+            start += shape.numel()
+        tensors.update({k: v.clone() for k, v in self.best_buffers.items()})
+        return NetModel(self.architecture, tensors)
