@@ -13,7 +13,7 @@ from models.data import Statistics
 
 @dataclass(frozen=True)
 class LogitAdjustment(Adjuster):
-    """Decide on z - tau log prior; tau 1 is the threshold at the prior, tau 0 nothing. Probabilities stay."""
+    """Decide on z - tau log prior; tau 1 is the threshold at the prior, tau 0 the most probable class. Probabilities stay."""
 
     tau: float = hyper(1.0, 0.25, 2.0, minimum=0.0, maximum=10.0)
 
@@ -27,4 +27,4 @@ class LogitAdjustment(Adjuster):
 
     def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:
         """Scores with the decision shifted."""
-        return scores._replace(decision=scores.decision + state["shift"])
+        return scores._replace(decision=scores.log_probabilities + state["shift"])

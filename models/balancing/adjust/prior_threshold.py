@@ -13,7 +13,7 @@ from models.data import Statistics
 class PriorThreshold(Adjuster):
     """Divide the probabilities by the training prior before deciding; for two classes, a threshold at the prior.
 
-    The probabilities themselves stay as they are.
+    The probabilities are those that the adjusters before it leave, and stay as they are.
     """
 
     name: ClassVar[str] = "prior_threshold"
@@ -31,4 +31,4 @@ class PriorThreshold(Adjuster):
 
     def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:
         """Scores with the decision taken on p / prior."""
-        return scores._replace(decision=scores.decision - state["log_prior"])
+        return scores._replace(decision=scores.log_probabilities - state["log_prior"])
