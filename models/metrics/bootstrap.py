@@ -8,7 +8,6 @@ distributed, without drawing rows at all.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Iterator
 from statistics import NormalDist
 
@@ -20,13 +19,14 @@ from models.metrics.classification import FROM_CONFUSION, confusion_matrix
 from models.metrics.intervals import NONE, Interval
 from models.metrics.ranking import FROM_RANKING, rankings
 from models.metrics.scored import Floats, Scored
+from models.seeds import derive_seed
 
 _CHUNK = 1 << 18  # numbers per array: a few megabytes each, which stay in the processor's cache
 
 
 def generator(seed: int, *about: str) -> np.random.Generator:
     """A stream of its own for each figure, so that one figure's draws do not depend on which others are computed."""
-    return np.random.default_rng([seed, zlib.crc32("\0".join(about).encode())])
+    return np.random.default_rng(derive_seed(seed, "bootstrap", *about))
 
 
 def row_weights(rows: int, draws: int, rng: np.random.Generator) -> Iterator[Floats]:

@@ -65,3 +65,12 @@ def ece(sums: Floats) -> Floats:
     """
     rows, hits, confidence = (sums[..., i, :, :] for i in range(3))
     return divide(np.abs(confidence - hits).sum(-1), rows.sum(-1))
+
+
+def reliability_points(scored: Scored, bins: int) -> list[dict[str, float]]:
+    """The bins of the calibration error that hold rows: mean confidence, share of hits, and rows of each."""
+    return [
+        {"confidence": summed / rows, "observed": hits / rows, "rows": int(rows)}
+        for rows, hits, summed in bin_sums(scored, bins)[:, 0].T.tolist()
+        if rows > 0
+    ]

@@ -107,7 +107,7 @@ def group_figures(scored: Scored, classes: Sequence[str], grouping: Grouping, te
     """Every group of the attribute, declared or found, with all its figures; those without the evidence are None."""
     confusion = group_confusion(scored, grouping.ids, len(grouping.groups))
     return {
-        group: _one_group(scored.take(grouping.ids == g), classes, confusion, g, terms, f"{grouping.name}\0{group}")
+        group: _one_group(scored.take(grouping.ids == g), classes, confusion, g, terms, f"{grouping.name}: {group}")
         for g, group in enumerate(grouping.groups)
     }
 

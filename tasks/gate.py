@@ -1,0 +1,159 @@
+"""gate: apply the policy to the model and to the champion it would replace, both scored on the same test rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from models.errors import EquipoiseError
+from models.metrics.scored import Scored
+from models.predictor import Predictor
+from models.schema import Schema
+from tasks.identity import sums
+from tasks.judge import Champion, Measured, Outcome, Unfit, judge
+from tasks.judging import Scores, read_scores, rounded, terms_of
+from tasks.params import Params
+from tasks.parts import read_rows, read_schema, rows_of
+from tasks.registry import CHAMPION, Registry, open_registry
+from tasks.stage import Paths, Stage, read_json, write_json
+
+log = logging.getLogger("equipoise")
+
+
+@dataclass(frozen=True)
+class Defender:
+    """The champion: its version, its scores on the test rows or why there are none, and what weakens the comparison."""
+
+    version: str
+    scores: Scores | Unfit
+    note: str = ""
+
+
+def run(params: Params, inputs: Paths, outputs: Paths) -> None:
+    """Write verdict.json."""
+    schema = read_schema(inputs["schema"].parent)
+    candidate = read_scores(inputs["predictions"], schema)
+    registry = open_registry(params.registry.url, outputs["verdict"].parents[2])
+    defender = find_champion(registry, params.model_name, candidate, schema, inputs)
+    champion: Champion = defender.scores if defender else None
+    verdict = judge(candidate, champion, params.gates, terms_of(params.evaluate, params.seed))
+    notes = [defender.note] if defender and defender.note else []
+    found = {
+        "verdict": verdict.verdict,
+        "first": defender is None,
+        "champion": _champion_json(defender),
+        "rules": [outcome_json(outcome) for outcome in verdict.outcomes],
+        "notes": notes,
+        "summary": " ".join([verdict.summary, *notes]),
+    }
+    write_json(outputs["verdict"], found)
+    log.info("gate: %s. %s", verdict.verdict, found["summary"])
+
+
+def find_champion(registry: Registry, name: str, candidate: Scores, schema: Schema, inputs: Paths) -> Defender | None:
+    """The champion with its scores on the test rows, in the order of the candidate's; None when there is none yet.
+
+    One that is damaged, or does not fit these rows any more, is no reason to stop: it is said, and judged as unfit.
+    """
+    version = registry.aliases(name).get(CHAMPION)
+    if version is None:
+        return None
+    log.info("gate: scoring the champion %s@%s on the same test rows", name, version)
+    try:
+        directory = registry.load(name, CHAMPION).directory
+        predictor = Predictor.load(directory / "predictor")
+        test = rows_of(read_rows(inputs["rows"].parent), inputs["split"].parent, "test")
+        scores = champion_scores(predictor, test, candidate, schema)
+        return Defender(version, scores, training_note(directory, inputs))
+    except (EquipoiseError, OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        reason = str(error) if isinstance(error, EquipoiseError) else f"{type(error).__name__}: {error}"
+        log.warning("gate: champion %s@%s cannot score these rows: %s", name, version, reason)
+        return Defender(version, Unfit(reason))
+
+
+def champion_scores(predictor: Predictor, rows: pd.DataFrame, candidate: Scores, schema: Schema) -> Scores | Unfit:
+    """The champion's decisions and probabilities with the classes in the candidate's order."""
+    theirs, ours = predictor.schema.target, schema.target
+    if theirs.column != ours.column:
+        return Unfit(f"It predicts '{theirs.column}', and these rows hold '{ours.column}'.")
+    if set(theirs.classes) != set(ours.classes):
+        return Unfit(f"Its classes are {', '.join(theirs.classes)}; those of these rows are {', '.join(ours.classes)}.")
+    place = [theirs.classes.index(name) for name in ours.classes]
+    decisions, probabilities = predictor.predict(rows)
+    back = {there: here for here, there in enumerate(place)}
+    decided = [back[int(decision)] for decision in decisions]
+    return replace(candidate, scored=Scored.of(candidate.scored.labels, decided, probabilities[:, place]))
+
+
+def training_note(directory: Path, inputs: Paths) -> str:
+    """Whether the champion may have learned from these test rows, by the identity that its version records.
+
+    The same rows and the same split have the same training part. Anything else may overlap, which flatters the champion.
+    """
+    recorded = _recorded_tables(directory)
+    present = {name: sums(inputs[name])["sha256"] for name in ("rows", "split")}
+    if recorded == present:
+        return ""
+    if recorded.get("rows") == present["rows"]:
+        return (
+            "The champion was trained on another split of the same rows, so it has probably learned from some of these test "
+            "rows, which flatters it."
+        )
+    return "The champion was trained on other data; it may have learned from some of these test rows, which would flatter it."
+
+
+def _recorded_tables(directory: Path) -> dict[str, Any]:
+    """SHA-256 of the rows and of the split that a version was trained on; None where it does not say."""
+    path = directory / "identity.json"
+    tables: Mapping[str, Any] = read_json(path)["data"]["tables"] if path.exists() else {}
+    return {name: tables.get(f"{name}.parquet", {}).get("sha256") for name in ("rows", "split")}
+
+
+def _champion_json(defender: Defender | None) -> dict[str, Any] | None:
+    if defender is None:
+        return None
+    unfit = isinstance(defender.scores, Unfit)
+    why = defender.scores.why if isinstance(defender.scores, Unfit) else ""
+    return {"version": defender.version, "fits": not unfit, "why": why, "note": defender.note}
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """One judged rule."""
+    return {
+        "rule": outcome.rule.model_dump(mode="json"),
+        "attribute": outcome.attribute,
+        "outcome": outcome.outcome,
+        "applies": outcome.applies,
+        **_measured(outcome.figure),
+        "rows": outcome.rows,
+        "limit": outcome.limit,
+        "champion_value": rounded(outcome.champion_value),
+        "difference": _measured(outcome.difference) if outcome.difference else None,
+        "why": outcome.why,
+    }
+
+
+def _measured(figure: Measured) -> dict[str, Any]:
+    return {name: rounded(value) for name, value in asdict(figure).items()}
+
+
+STAGE = Stage(
+    name="gate",
+    run=run,
+    sections=("seed", "data", "evaluate", "gates", "registry"),
+    inputs={
+        "rows": "data/ingest/rows.parquet",
+        "schema": "data/ingest/schema.json",
+        "split": "data/split/split.parquet",
+        "predictions": "data/evaluate/predictions.parquet",
+    },
+    outputs={"verdict": "data/gate/verdict.json"},
+)
+
+if __name__ == "__main__":
+    STAGE.main()
