@@ -18,7 +18,7 @@ log = logging.getLogger("equipoise")
 SECONDS_BETWEEN_LINES = 4.0
 """A line at least every five seconds is promised, so a little less."""
 
-Unit = Literal["bytes", "trials", "rows", "steps"]
+Unit = Literal["bytes", "trials", "steps"]
 
 
 @dataclass
@@ -143,7 +143,9 @@ def new_bars(console: Any) -> Progress:
 
 
 def duration(seconds: float) -> str:
-    """`8 s`, `3 min 20 s`, `2 h 5 min`."""
+    """`0.4 s`, `18 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -153,6 +155,11 @@ def duration(seconds: float) -> str:
 
 
 _display: Display | None = None
+
+
+def display() -> Display:
+    """What shows the work that is reported now."""
+    return _display or (Bars() if sys.stderr.isatty() else Lines())
 
 
 @contextlib.contextmanager
@@ -169,7 +176,7 @@ def shown_by(display: Display) -> Iterator[None]:
 @contextlib.contextmanager
 def measured(what: str, total: float | None, unit: Unit) -> Iterator[Meter]:
     """Report one piece of work: a bar on a terminal, plain lines elsewhere, or whatever the driver shows it by."""
-    show = _display or (Bars() if sys.stderr.isatty() else Lines())
+    show = display()
     meter = Meter(what, total, unit, show)
     show.begin(meter)
     try:

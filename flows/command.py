@@ -1,0 +1,247 @@
+"""The `equipoise` command. What is heavy is imported by the command that needs it, so that help comes at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from models.errors import EquipoiseError, InputError
+
+if TYPE_CHECKING:
+    from tasks.params import Params
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+app = typer.Typer(
+    name="equipoise",
+    help="Retrain classifiers on skewed and biased data; register a model only when it is good, balanced, calibrated and fair.",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings=CONTEXT,
+    pretty_exceptions_enable=False,
+)
+params_app = typer.Typer(help="params.yaml: its schema, and whether it is valid.", no_args_is_help=True)
+data_app = typer.Typer(help="The data sets that are known by name.", no_args_is_help=True)
+registry_app = typer.Typer(help="Registered versions and who is champion.", no_args_is_help=True)
+app.add_typer(params_app, name="params")
+app.add_typer(data_app, name="data")
+app.add_typer(registry_app, name="registry")
+
+Setting = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override one key for this run, as search.trials=8. Again for more."
+    ),
+]
+ParamsFile = Annotated[
+    Path | None,
+    typer.Option("--params", metavar="FILE", help="A YAML file whose keys override params.yaml for this run."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+Url = Annotated[str | None, typer.Option("--url", help="Another registry than that of params.yaml.")]
+Why = Annotated[str, typer.Option("--why", help="Kept in the history.")]
+
+
+def main() -> None:
+    """Entry point: errors meant for the user end with their message and exit code, without a traceback."""
+    try:
+        app()
+    except EquipoiseError as error:
+        print(f"equipoise: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+
+
+@app.command()
+def run(
+    settings: Setting = None,
+    params: ParamsFile = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for a run that is at work here, instead of being refused.")
+    ] = False,
+) -> None:
+    """Run the whole pipeline here: what is up to date is skipped, a passing model is registered.
+
+    Exit codes: 0 registered, 3 refused by a check or a gate, 2 wrong usage or input, 1 a fault.
+    """
+    from flows.drive import drive
+
+    raise typer.Exit(drive(Path.cwd(), settings or [], params, wait))
+
+
+@params_app.command("schema")
+def params_schema() -> None:
+    """Print the JSON Schema of params.yaml, for editors: equipoise params schema > docs/params.schema.json."""
+    from tasks.params import schema
+
+    print(json.dumps(schema(), indent=1, ensure_ascii=False))
+
+
+@params_app.command("check")
+def params_check(settings: Setting = None, params: ParamsFile = None) -> None:
+    """Say whether params.yaml is valid, recipes included, and what the overrides would change. Nothing is written."""
+    from tasks.overrides import effective, parse_settings
+    from tasks.params import check_recipes
+
+    chosen = effective(Path.cwd(), parse_settings(settings or []), params)
+    check_recipes(chosen.params)
+    print("params.yaml is valid.")
+    for change in chosen.changes:
+        print(f"  {change}")
+
+
+@app.command()
+def strategies(as_json: AsJson = False) -> None:
+    """List the methods that a recipe can be made of, by the slot they act in."""
+    from flows.listing import show_strategies, strategy_rows
+
+    rows = strategy_rows()
+    _json(rows) if as_json else show_strategies(rows)
+
+
+@data_app.command("list")
+def data_list(as_json: AsJson = False) -> None:
+    """List the known data sets, and whether each is at hand."""
+    from flows.listing import show_data
+    from tasks.sources import catalogue
+
+    rows = catalogue()
+    _json(rows) if as_json else show_data(rows)
+
+
+@registry_app.command("list")
+def registry_list(
+    name: Annotated[str | None, typer.Argument(help="A model, to list its versions.")] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the models, or the versions of one."""
+    from flows.listing import show_models, show_versions
+    from tasks.registry.summary import list_models, list_versions
+
+    registry = _registry(url)
+    if name is None:
+        rows = list_models(registry)
+        _json(rows) if as_json else show_models(rows, registry.url)
+        return
+    registry.resolve(name, registry.versions(name)[-1]) if registry.versions(name) else registry.resolve(
+        name, "champion"
+    )
+    versions = list_versions(registry, name)
+    _json(versions) if as_json else show_versions(name, versions)
+
+
+@registry_app.command("show")
+def registry_show(
+    reference: Annotated[str, typer.Argument(help="NAME, NAME@v3 or NAME@champion")],
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a model and its history, or one version of it with every file verified."""
+    from flows.listing import show_reference
+    from tasks.registry.summary import show
+
+    found = show(_registry(url), reference)
+    _json(found) if as_json else show_reference(found)
+
+
+@registry_app.command("promote")
+def registry_promote(
+    reference: Annotated[str, typer.Argument(help="NAME@v3")],
+    alias: Annotated[str, typer.Option("--alias", help="The alias to move.")] = "champion",
+    why: Why = "",
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Point an alias at a version; the champion before it stays known as `previous`."""
+    from flows.listing import show_move
+    from tasks.registry.summary import promote
+
+    moved = promote(_registry(url), reference, alias, why)
+    _json(moved) if as_json else show_move(moved)
+
+
+@registry_app.command("rollback")
+def registry_rollback(
+    name: Annotated[str, typer.Argument(help="The model")], why: Why = "", url: Url = None, as_json: AsJson = False
+) -> None:
+    """Make the previous champion champion again."""
+    from flows.listing import show_move
+    from tasks.registry.summary import rollback
+
+    moved = rollback(_registry(url), name, why)
+    _json(moved) if as_json else show_move(moved)
+
+
+@app.command()
+def predict(
+    reference: Annotated[str, typer.Argument(help="NAME@champion, NAME@v3; a bare NAME means its champion")],
+    source: Annotated[
+        Path, typer.Argument(help="CSV or Parquet of raw columns, or a folder of images", metavar="INPUT")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write; standard output without it.")
+    ] = None,
+    url: Url = None,
+) -> None:
+    """Score rows with a registered model, loaded from the registry alone."""
+    from tasks.predict import predict as score
+
+    score(reference, source, output, _url(url))
+
+
+@app.command()
+def report(
+    browse: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False, as_json: AsJson = False
+) -> None:
+    """Say what the last run came to, and where its report is."""
+    from flows.outcome import read_outcome
+    from flows.summary import show_outcome
+
+    outcome = read_outcome(Path.cwd(), _params())
+    if as_json:
+        _json({**vars(outcome), "report": str(outcome.report.resolve())})
+    else:
+        show_outcome(outcome)
+    if browse:
+        import webbrowser
+
+        if not webbrowser.open(outcome.report.resolve().as_uri()):
+            raise InputError(f"no browser could be opened. Open {outcome.report.resolve()} yourself.")
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check the installation, the device, git, DVC, the registry and Prefect, and say what to mend."""
+    from flows.doctor import examine, show_findings
+
+    findings = examine(Path.cwd())
+    _json([vars(f) for f in findings]) if as_json else show_findings(findings)
+    raise typer.Exit(int(any(f.state == "broken" for f in findings)))
+
+
+def _registry(url: str | None) -> Any:
+    from tasks.registry import open_registry
+
+    return open_registry(_url(url), Path.cwd())
+
+
+def _url(url: str | None) -> str:
+    """The registry that was asked for, or else that of params.yaml."""
+    if url is not None:
+        return url
+    return _params().registry.url
+
+
+def _params() -> Params:
+    """params.yaml as it is."""
+    from tasks.overrides import FILE
+    from tasks.params import load_params
+
+    return load_params(Path.cwd() / FILE)
+
+
+def _json(value: Any) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))

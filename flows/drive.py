@@ -1,0 +1,62 @@
+"""`equipoise run`: find out what is due before anything heavy is imported, then hand over to the flow and show it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from flows.outcome import ModelRefusedError, Outcome, read_outcome
+from flows.run import opened
+from flows.summary import show_outcome
+from models.errors import EquipoiseError, RefusedError
+from tasks.overrides import parse_settings
+
+INTERRUPTED = 130
+"""Exit code of a process that Ctrl-C ended, as shells have it."""
+
+
+def drive(root: Path, settings: list[str], params_file: Path | None, wait: bool) -> int:
+    """Run the pipeline and return the exit code. Raises EquipoiseError for what the user can mend."""
+    try:
+        with opened(root, parse_settings(settings), params_file, wait) as run:
+            for change in run.chosen.changes:
+                print(f"for this run: {change}")
+            if not run.due:
+                outcome = read_outcome(root, run.chosen.params)
+                print("Nothing to do: every stage is up to date.")
+                show_outcome(outcome)
+                return outcome.exit_code
+            print(f"Due: {', '.join(run.due)}, and what follows from them.", flush=True)
+        return _retrain(root, settings, params_file, wait)
+    except KeyboardInterrupt:
+        print(
+            "\nInterrupted. Finished stages are kept: the same command goes on where this one stopped.", file=sys.stderr
+        )
+        return INTERRUPTED
+
+
+def _retrain(root: Path, settings: list[str], params_file: Path | None, wait: bool) -> int:
+    """The flow, in this process; Prefect's own lines go to its UI, and ours to the terminal."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    from flows.console import shown
+
+    with shown("starting Prefect"):
+        from flows.retrain import retrain
+
+        state = retrain(
+            params_file=str(params_file) if params_file else None, overrides=settings, wait=wait, return_state=True
+        )
+        error = state.result(raise_on_failure=False)  # what the flow returned, or what stopped it
+    if isinstance(error, Outcome):
+        show_outcome(error)
+        return error.exit_code
+    if isinstance(error, ModelRefusedError):
+        show_outcome(error.outcome)
+        return error.exit_code
+    if isinstance(error, RefusedError):
+        print(f"\nRefused: {error}", file=sys.stderr)
+        return error.exit_code
+    if isinstance(error, BaseException):
+        raise error
+    raise EquipoiseError(f"the flow ended as {state.name}: {state.message}. Run again; finished stages are kept.")

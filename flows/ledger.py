@@ -1,0 +1,164 @@
+"""DVC's record of the stages: which are up to date, and how one that ran in this process gets into it.
+
+After `run`, dvc.lock says what it would say after `dvc repro`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from models.errors import BusyError, EquipoiseError, InputError
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+Done = Literal["up to date", "restored", "ran"]
+
+
+class Ledger:
+    """The record of one working copy. To be used by the holder of `flows.lock.working_copy`, in one thread."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._repo = _open(self._root)
+
+    def outdated(self, *names: str) -> dict[str, str]:
+        """The stages (all, or those named) that DVC would run, each with the reason."""
+        with _clear(self._root):
+            status: dict[str, Any] = self._repo.status(list(names) or None)
+        return {name: _reason(entries) for name, entries in status.items()}
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else may write any stage's outputs: `dvc repro` and `dvc checkout` are refused meanwhile, by DVC itself."""
+        from dvc.rwlock import rwlock
+
+        outputs = [out.fs_path for out in self._repo.index.outs]
+        command = " ".join(sys.argv)
+        with _clear(self._root):
+            held = rwlock(self._repo.tmp_dir, self._repo.fs, command, [], outputs, self._hardlinks)
+            held.__enter__()
+        try:
+            yield
+        finally:
+            held.__exit__(None, None, None)
+
+    def run(self, name: str, execute: Callable[[], None], force: bool = False) -> Done:
+        """Bring one stage up to date: leave it, take its outputs from DVC's cache, or execute it; then record it.
+
+        Raises InputError, and records nothing, when a file or parameter it depends on changed while it ran: nobody could
+        say what its outputs were made from.
+        """
+        if not force and name not in self.outdated(name):
+            return "up to date"
+        stage = self._stage(name)
+        if not force and self._restored(stage):
+            done: Done = "restored"
+        else:
+            with _clear(self._root), self._repo.lock:
+                stage.remove_outs()
+                before = _dependencies(stage)
+            execute()
+            done = "ran"
+            with _clear(self._root), self._repo.lock:
+                changed = [dep for dep, sum_ in _dependencies(stage).items() if before[dep] != sum_]
+            if changed:
+                raise InputError(
+                    f"{name}: {', '.join(changed)} changed while it ran, so its result is not recorded. Run again."
+                )
+        with _clear(self._root):
+            self._repo.commit(name, force=True)
+        return done
+
+    @property
+    def cache(self) -> Path:
+        """Where DVC keeps what the stages wrote."""
+        return Path(self._repo.cache.local.path)
+
+    @property
+    def remote(self) -> str | None:
+        """The name of DVC's default remote, if there is one."""
+        name = self._repo.config["core"].get("remote")
+        return str(name) if name else None
+
+    def _restored(self, stage: Any) -> bool:
+        """Whether DVC's cache knew what the stage makes of its present inputs; as `dvc repro` does before it runs one."""
+        from dvc.stage.cache import RunCacheNotFoundError
+
+        with _clear(self._root), self._repo.lock:
+            try:
+                self._repo.stage_cache.restore(stage)
+            except RunCacheNotFoundError:
+                return False
+        return True
+
+    def _stage(self, name: str) -> Any:
+        with _clear(self._root):
+            (stage,) = self._repo.stage.collect(name)
+        return stage
+
+    @property
+    def _hardlinks(self) -> bool:
+        return bool(self._repo.config["core"].get("hardlink_lock", False))
+
+
+def _open(root: Path) -> Repo:
+    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    # DVC sets its logger up for its own command line, where a note of every write is wanted.
+    logging.getLogger("dvc").setLevel(logging.WARNING)
+    try:
+        with _clear(root):
+            return Repo(str(root))
+    except NotDvcRepoError:
+        raise InputError(
+            f"{root} is no working copy of Equipoise: it has no .dvc folder. Run in the clone, or see `equipoise doctor`."
+        ) from None
+
+
+def _dependencies(stage: Any) -> dict[str, Any]:
+    """What a stage depends on, as it is now: files by their sums, parameters by their values."""
+    stage.save_deps()
+    return {str(dep): str(dep.hash_info) for dep in stage.deps}
+
+
+def _reason(entries: list[Any]) -> str:
+    """Of DVC's status of a stage, the first thing that changed."""
+    for entry in entries:
+        if isinstance(entry, str):
+            return {"changed checksum": "its command changed"}.get(entry, entry)
+        for what, changed in entry.items():
+            path, how = next(iter(changed.items()))
+            if isinstance(how, dict):
+                path, how = next(iter(how.items()))
+            return f"{path} {'is ' if what == 'changed outs' else ''}{how}"
+    return "changed"
+
+
+@contextlib.contextmanager
+def _clear(root: Path) -> Iterator[None]:
+    """DVC's errors as ours: a lock says who holds it, and every other says what DVC was asked to look at."""
+    from dvc.exceptions import DvcException, NotDvcRepoError
+    from dvc.lock import LockError
+
+    try:
+        yield
+    except LockError as error:
+        raise BusyError(f"DVC is at work in {root}: {error}") from None
+    except NotDvcRepoError:
+        raise
+    except DvcException as error:
+        causes: list[str] = []
+        cause: BaseException | None = error
+        while isinstance(cause, Exception):
+            causes.append(str(cause))
+            cause = cause.__cause__
+        raise EquipoiseError(f"DVC: {': '.join(dict.fromkeys(causes))}. See `equipoise doctor`.") from error
