@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from great_expectations import __version__ as version
-from great_expectations.render import RenderedSectionContent
+from great_expectations.render import RenderedSectionContent, RenderedTableContent
 from great_expectations.render.renderer.column_section_renderer import ValidationResultsColumnSectionRenderer
 from great_expectations.render.view.view import DefaultJinjaView
 
@@ -33,11 +34,25 @@ def data_docs(summary: Mapping[str, Any], planned: Sequence[Planned], results: S
 def _section(found: Sequence[tuple[Planned, Any]]) -> RenderedSectionContent:
     """Great Expectations' section for the results of one column, with our names of the checks and their severity."""
     section = ValidationResultsColumnSectionRenderer().render(validation_results=[r for _, r in found])
-    table = section.content_blocks[1]
+    _, table = section.content_blocks
+    # The page has its own header, as that of Data Docs holds the column's name unescaped.
+    section.content_blocks = [table]
     table.header_row += ["Check", "Severity"]
     for row, (item, _) in zip(table.table, found, strict=True):
         row += [item.check, item.severity]
+    _escape(table)
     return section
+
+
+def _escape(content: Any) -> Any:
+    """Make every plain text in a table's cells show as it is: Data Docs put values of the data into the page unescaped."""
+    if isinstance(content, str):
+        return html.escape(content)
+    if isinstance(content, list):
+        return [_escape(part) for part in content]
+    if isinstance(content, RenderedTableContent):
+        content.table = _escape(content.table)
+    return content
 
 
 def _failed(summary: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -305,6 +305,20 @@ def test_the_page_is_one_file_that_asks_nothing_of_the_network_and_shows_names_a
         assert sentence in page
 
 
+def test_names_and_values_from_the_data_are_never_markup_on_the_page(tmp_path):
+    odd = "<script>$x</script>"
+    rows, schema = small()
+    rows.loc[:2, "city"] = odd
+    rows = rows.rename(columns={"income": odd})
+    first = schema.columns[0].model_copy(update={"name": odd})
+    place(tmp_path, rows, schema.model_copy(update={"columns": (first, *schema.columns[1:])}))
+    with pytest.raises(RefusedError, match="declared_values"):
+        STAGE.execute(params(*EVERY), tmp_path)
+    page = (tmp_path / "data/validate/docs/index.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "&lt;script&gt;$x&lt;/script&gt;" in page
+
+
 def test_the_same_rows_and_checks_give_the_same_bytes(root, tmp_path):
     checks = params(*EVERY, {"check": "rows_per_class_and_group", "at_least": 1000})
     STAGE.execute(checks, root)
