@@ -16,6 +16,7 @@ from models.data import Split
 from models.errors import InputError, nearest
 from models.learners.learner import Input
 from models.schema import Schema
+from models.values import as_text
 
 KNOTS = 512
 """Points of a numeric column's piecewise-linear map, at most."""
@@ -61,8 +62,7 @@ class CategoricalColumn(BaseModel):
 
     def encode(self, column: pd.Series) -> np.ndarray:
         """Category ids [n] int64."""
-        values = column.astype("object").map(lambda v: None if pd.isna(v) else str(v))
-        return np.asarray(pd.Index(self.categories, dtype="object").get_indexer(pd.Index(values)) + 1, dtype=np.int64)
+        return category_ids(column, self.categories) + 1
 
 
 class ImageInput(BaseModel):
@@ -108,7 +108,7 @@ class Preprocessor(BaseModel):
         categorical = []
         for c in features:
             if c.kind == "categorical":
-                seen = {str(v) for v in rows[c.name].dropna().unique()}
+                seen = set(as_text(rows[c.name]).dropna().unique())
                 known = tuple(v for v in c.categories if v in seen) if c.categories else tuple(sorted(seen))
                 categorical.append(CategoricalColumn(name=c.name, categories=known))
         return Preprocessor(schema_=schema, numeric=tuple(numeric), categorical=tuple(categorical))
@@ -168,6 +168,11 @@ class Preprocessor(BaseModel):
         return combined
 
 
+def category_ids(column: pd.Series, names: tuple[str, ...]) -> np.ndarray:
+    """The position of each value among `names` [n] int64, -1 for missing and for others; 1, 1.0 and '1' are one value."""
+    return np.asarray(pd.Index(names, dtype="str").get_indexer(pd.Index(as_text(column))), dtype=np.int64)
+
+
 def numeric_values(column: pd.Series, kind: str, categories: tuple[str, ...] | None) -> np.ndarray:
     """A column as float64 with NaN for missing: dates as days since 1970, ordinal values as their rank."""
     if kind == "date":
@@ -177,8 +182,7 @@ def numeric_values(column: pd.Series, kind: str, categories: tuple[str, ...] | N
         days = (dates - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
         return np.asarray(days, dtype=np.float64)
     if kind == "ordinal" and categories is not None:
-        values = column.astype("object").map(lambda v: None if pd.isna(v) else str(v))
-        ranks = pd.Index(categories, dtype="object").get_indexer(pd.Index(values)).astype(np.float64)
+        ranks = category_ids(column, categories).astype(np.float64)
         return np.where(ranks < 0, np.nan, ranks)
     try:
         return np.asarray(pd.to_numeric(column), dtype=np.float64)
@@ -214,11 +218,11 @@ def _fit_numeric(name: str, kind: str, categories: tuple[str, ...] | None, colum
 def _ids(rows: pd.DataFrame, column: str, names: tuple[str, ...], strict: bool) -> torch.Tensor:
     if column not in rows.columns:
         return torch.zeros(len(rows), dtype=torch.int64)
-    ids = pd.Index(names, dtype="object").get_indexer(pd.Index(rows[column].astype("object").map(str)))
+    ids = category_ids(rows[column], names)
     if strict and (ids < 0).any():
         unknown = str(rows[column].iloc[int(np.argmax(ids < 0))])
         raise InputError(f"column '{column}': '{unknown}' is not a class. {nearest(unknown, names)}")
-    return torch.from_numpy(np.asarray(ids, dtype=np.int64)).clamp(min=0)
+    return torch.from_numpy(ids).clamp(min=0)
 
 
 def _column(rows: pd.DataFrame, name: str, default: Any, dtype: Any) -> torch.Tensor:
