@@ -143,7 +143,7 @@ def parse(spec: str | Mapping[str, Any], where: str = "recipe") -> Recipe:
     """A recipe from a name (`ldam_drw`: method names joined by _) or a composition (`{loss: ldam, schedule: drw}`).
 
     A composition's value is a name, or `{name: {hyperparameter: value}}` to fix values, or a list of those in slots
-    that take several. Raises InputError with the nearest name.
+    that take several; `none` leaves a slot empty. Raises InputError with the nearest name.
     """
     try:
         if isinstance(spec, str):
@@ -186,6 +186,8 @@ def _composition(spec: Mapping[str, Any]) -> Recipe:
         if len(items) > 1 and slot not in SEVERAL:
             raise InputError(f"slot '{slot}' takes one method; found {len(items)}.")
         for item in items:
+            if slot != "loss" and item in (None, "none"):
+                continue
             if isinstance(item, str):
                 chosen.append((component(item, slot), {}))
             elif isinstance(item, Mapping) and len(item) == 1:

@@ -72,3 +72,10 @@ def test_a_method_that_needs_groups_is_refused_without_them():
 def test_a_loss_that_does_not_fit_the_task_is_refused():
     with pytest.raises(InputError, match="'focal' serves binary, multiclass targets, but the target is regression"):
         parse("focal").check("regression", groups=False, image=False, where="here")
+
+
+def test_none_leaves_a_slot_empty():
+    recipe = parse({"resample": "none", "loss": "focal", "mix": None})
+    assert (recipe.resample, recipe.mix, recipe.loss.name) == (None, None, "focal")
+    with pytest.raises(InputError, match="an empty composition"):
+        parse({"resample": "none"})
