@@ -30,7 +30,11 @@ LEAKAGE = 0.99
 
 @dataclass(frozen=True)
 class Planned:
-    """One expectation and what it stands for. `position` is the check's index in params.checks, None for the schema's own."""
+    """One expectation and what it stands for.
+
+    `attribute` is the sensitive attribute by which `column` is looked at, if it is another column. `position` is the
+    check's index in params.checks, None for the schema's own.
+    """
 
     check: str
     severity: Literal["error", "warning"]
@@ -154,7 +158,7 @@ class _Planner:
             expected=told,
             advice=advice,
             column=expectation.column,
-            attribute=attribute,
+            attribute=attribute if attribute != expectation.column else None,
             position=self.position,
         )
 
