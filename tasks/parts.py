@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
 from models.errors import InputError
-from models.recipe import Recipe
 from models.schema import Schema
 from tasks.stage import read_json
+
+if TYPE_CHECKING:
+    from models.recipe import Recipe
 
 Part = Literal["train", "valid", "calib", "test"]
 
