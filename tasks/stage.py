@@ -54,6 +54,9 @@ class Stage:
         except EquipoiseError as error:
             print(f"{self.name}: {error}", file=sys.stderr)
             raise SystemExit(error.exit_code) from None
+        except KeyboardInterrupt:
+            print(f"{self.name}: stopped; the same command goes on from here", file=sys.stderr)
+            raise SystemExit(130) from None
 
 
 @contextlib.contextmanager
