@@ -16,8 +16,8 @@ from models.recipe import Recipe, competitors
 from models.schema import Schema
 from tasks.params import Params
 from tasks.parts import read_rows, read_schema, rows_of, training_rows
-from tasks.scoring import device_of
 from tasks.progress import measured
+from tasks.scoring import device_of
 from tasks.search.board import Board
 from tasks.search.campaign import Course, Record, Terms
 from tasks.search.choice import Goal
@@ -108,8 +108,9 @@ def _search(
     )  # fmt: skip
     setting = Setting(recipes, preprocessor.inputs, plan, schema, params.evaluate, params.search.maximize, params.seed)
     log.info("search: starting the processes for trials")
+    note = board.ledger.directory.parent / "ray.json"
     with (
-        cluster(params.resources, device, sum(table.size for table in tables.values())) as shares,
+        cluster(params.resources, device, sum(t.size for t in tables.values()), note) as shares,
         measured("search", board.terms.trials, "trials") as meter,
     ):
         from tasks.search.tuner import search

@@ -9,10 +9,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from models.errors import InputError
 from tasks.params import Resources
+from tasks.stage import read_json, write_json
 
 SPARE_MEMORY = 128 << 20
 """Bytes of object store beyond the tables: for Ray's own objects."""
@@ -28,6 +30,8 @@ QUIET: Mapping[str, str] = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 """No reports to the outside, no loggers and tables of its own, the state on disk at most a second old, and Ctrl-C ours."""
+
+PREFIX = "equipoise-"
 
 LOOPBACK = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 """Ray's own switch for machines that are no cluster, whatever they run: its servers listen on 127.0.0.1 only."""
@@ -48,8 +52,11 @@ def cores() -> int:
 
 
 @contextlib.contextmanager
-def cluster(resources: Resources, device: str, table_bytes: int) -> Iterator[Shares]:
-    """Ray, started unless it runs already or RAY_ADDRESS names a cluster, and what each trial gets of it."""
+def cluster(resources: Resources, device: str, table_bytes: int, note: Path) -> Iterator[Shares]:
+    """Ray, started unless it runs already or RAY_ADDRESS names a cluster, and what each trial gets of it.
+
+    `note` is a file that names Ray's scratch folder while it is in use, so that one left by a killed process is found.
+    """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     if not os.environ.get("RAY_ADDRESS"):
@@ -62,8 +69,7 @@ def cluster(resources: Resources, device: str, table_bytes: int) -> Iterator[Sha
         if started and os.environ.get("RAY_ADDRESS"):
             ray.init(log_to_driver=False, logging_level=logging.ERROR)
         elif started:
-            # Sockets live in here, and a socket's path must be short.
-            scratch = tempfile.mkdtemp(prefix="equipoise-", dir="/tmp")
+            scratch = _scratch(note)
             wanted = (resources.concurrent_trials or 1) * resources.cpus_per_trial
             ray.init(
                 num_cpus=max(cores(), -int(-wanted // 1)),
@@ -79,6 +85,18 @@ def cluster(resources: Resources, device: str, table_bytes: int) -> Iterator[Sha
             ray.shutdown()
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
+            note.unlink(missing_ok=True)
+
+
+def _scratch(note: Path) -> str:
+    """A new folder for Ray, in place of one that was left behind. Its sockets' paths must be short, so it is in /tmp."""
+    if note.exists():
+        left = Path(read_json(note))
+        if left.name.startswith(PREFIX):
+            shutil.rmtree(left, ignore_errors=True)
+    scratch = tempfile.mkdtemp(prefix=PREFIX, dir="/tmp")
+    write_json(note, scratch)
+    return scratch
 
 
 def shares(resources: Resources, device: str, available: Mapping[str, float]) -> Shares:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -40,7 +41,13 @@ TENSORS, NUMBERS = "checkpoint.safetensors", "checkpoint.json"
 HOLD_SECONDS = 30.0
 """How long a process is held at most while there is nothing to train."""
 
+START_SECONDS = 3.0
+"""About the time that a process needs to start."""
+
 STAGE_FILE = "stage"
+
+STATE = ("tuner.pkl", "experiment_state-", "search_gen_state-")
+"""The files that a Tuner needs to be restored."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class Shared:
     known: frozenset[str]
     checkpoint_seconds: float
     stage_file: str
+    at_once: int
 
 
 @dataclass
@@ -96,8 +104,9 @@ def search(
         references[name] = ray.put(table)
     directory = board.ledger.directory.resolve()
     name = directory.name
-    known = frozenset(run.name for run in board.stage if all(key in board.known for key in run.keys))
-    shared = Shared(setting, references, known, CHECKPOINT_SECONDS, str(directory / STAGE_FILE))
+    known = frozenset(run.name for run in board.runs if board.has(run))
+    shared = Shared(setting, references, known, CHECKPOINT_SECONDS, str(directory / STAGE_FILE), shares.at_once)
+    trainable = _trainable(shared, shares)
     board.at_once = shares.at_once
     # By default Tune asks a searcher for one trial at a time, and starts the next process when the last one is up.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(shares.at_once)
@@ -106,13 +115,13 @@ def search(
     board.on_stage = lambda: _announce(directory / STAGE_FILE, board)
     board.on_stage()
     try:
+        tuner = _restored(directory, trainable)
         while board.finished is None:
             before = len(board.known)
-            _tuner(board, name, shared, shares, retries).fit()
+            (tuner or _fresh(directory, trainable, retries)).fit()
+            tuner = None
             if board.finished is None and len(board.known) == before:
-                raise RuntimeError(
-                    f"Ray Tune stopped before the search was over; its state is in {board.ledger.directory}"
-                )
+                raise RuntimeError(f"Ray Tune stopped before the search was over; its state is in {directory}")
     finally:
         del _searches[name]
         board.on_stage = lambda: None
@@ -123,31 +132,44 @@ def _announce(path: Path, board: Board) -> None:
     write_json(path, None if board.finished is not None else board.stages)
 
 
-def _tuner(board: Board, name: str, shared: Shared, shares: Shares, retries: int) -> tune.Tuner:
-    """A Tuner: the interrupted one restored, if there is one that can be, or else a fresh one."""
+def _trainable(shared: Shared, shares: Shares) -> Any:
+    """The function of a trial with what it needs: cores, and a part of an accelerator if its learner can use one."""
 
     def resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
         name = json.loads(config[JOB]).get("learner")
         gpus = shares.gpus if name is not None and learner(name).accelerated else 0.0
         return tune.PlacementGroupFactory([{"CPU": shares.cpus, "GPU": gpus}])
 
-    trainable = tune.with_resources(tune.with_parameters(trial, shared=shared), resources)
-    storage = board.ledger.directory.resolve() / "tune"
-    attempts = sorted(storage.glob("attempt-*")) if storage.exists() else []
-    if attempts and any(attempts[-1].glob("experiment_state-*.json")) and tune.Tuner.can_restore(str(attempts[-1])):
-        log.info("search: restoring the trials that were under way")
-        return tune.Tuner.restore(str(attempts[-1]), trainable, resume_unfinished=True)
+    return tune.with_resources(tune.with_parameters(trial, shared=shared), resources)
+
+
+def _attempts(directory: Path) -> list[Path]:
+    return sorted((directory / "tune").glob("attempt-*"))
+
+
+def _restored(directory: Path, trainable: Any) -> tune.Tuner | None:
+    """The Tuner of an interrupted search, if there is one that can go on with what was under way.
+
+    Should its state turn out to be broken, Tune says so and ends early, and a fresh one does the rest: what is finished
+    is in the ledger all the same.
+    """
+    attempts = _attempts(directory)
+    if not attempts or not all(any(attempts[-1].glob(f"{kind}*")) for kind in STATE):
+        return None
+    log.info("search: restoring the trials that were under way")
+    return tune.Tuner.restore(str(attempts[-1]), trainable, resume_unfinished=True)
+
+
+def _fresh(directory: Path, trainable: Any, retries: int) -> tune.Tuner:
+    name = directory.name
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=Suggestions(name),
-            num_samples=-1,
-            reuse_actors=True,
-            trial_dirname_creator=_directory,
+            search_alg=Suggestions(name), num_samples=-1, reuse_actors=True, trial_dirname_creator=_directory
         ),
         run_config=tune.RunConfig(
-            name=f"attempt-{len(attempts):03d}",
-            storage_path=str(storage),
+            name=f"attempt-{len(_attempts(directory)):03d}",
+            storage_path=str(directory / "tune"),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=retries),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
@@ -177,7 +199,8 @@ class Suggestions(Searcher):
         _searches[self._search].holding.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: the board follows from the ledger."""
+        """Nothing but the file that Tune looks for: the board follows from the ledger."""
+        Path(checkpoint_path).write_text("{}", encoding="utf-8")
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore."""
@@ -241,6 +264,7 @@ def trial(config: Mapping[str, Any], shared: Shared | None = None) -> None:
         return
     job = Job(**{**plain, "members": tuple((values, seed) for values, seed in plain["members"])})
     if job.name in shared.known:
+        _wait_for_others(shared.at_once)
         tune.report({"results": "[]"})
         return
     last = time.monotonic()
@@ -262,6 +286,13 @@ def _hold(path: Path, stage: int) -> None:
     until = time.monotonic() + HOLD_SECONDS
     while time.monotonic() < until and path.exists() and path.read_text(encoding="utf-8").strip() == str(stage):
         time.sleep(0.02)
+
+
+@functools.cache
+def _wait_for_others(at_once: int) -> None:
+    """Once per process: a process that is free before the others are up takes their trials, and Tune calls them off."""
+    if at_once > 1:
+        time.sleep(START_SECONDS)
 
 
 def _split(shared: Shared, name: str) -> Split:
