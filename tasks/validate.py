@@ -51,6 +51,8 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     "details": {"value", ...}, "position": index in params.checks or null for the schema's own}, ...]}; a check that finds
     nothing to look at has only check, severity, outcome "not applicable", why and position.
     """
+    # It tells of thousands of its own steps at level INFO, which `python -m tasks.validate` shows.
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     # Importing Great Expectations takes seconds, which only the stage that runs shall pay.
     from tasks.expectations.docs import data_docs
     from tasks.expectations.outcome import outcomes, summarize

@@ -185,6 +185,13 @@ def test_a_warning_is_logged_and_kept_and_the_run_goes_on(root, caplog):
     assert set(entry["details"]["too_small"]) == {f"{c} & {g}" for c in CLASSES for g in GROUPS}
 
 
+def test_only_the_stage_itself_is_heard(root, caplog):
+    with caplog.at_level(logging.INFO):
+        STAGE.execute(params(*EVERY), root)
+    assert {r.name for r in caplog.records} == {"equipoise"}
+    assert len(caplog.records) == 1
+
+
 def test_a_declared_group_that_never_occurs_fails_coverage(tmp_path):
     rows, schema = small()
     declared = Attribute(name="sex", groups=(*GROUPS, "never"))
