@@ -18,8 +18,14 @@ HEADLINES = {
     "fail": "Refused: this model must not be registered.",
     "insufficient evidence": "Not decided: there is insufficient evidence.",
 }
-LOOKS = {"pass": "pass", "fail": "fail", "insufficient evidence": "unknown"}
-OUTCOMES = tuple(LOOKS)
+LOOKS = {"fail": "fail", "insufficient evidence": "unknown", "pass": "pass", "not applicable": "idle"}
+"""How each outcome of a rule looks, in the order in which the rules are shown."""
+TALLY = {
+    "fail": "failed",
+    "insufficient evidence": "without enough evidence",
+    "pass": "passed",
+    "not applicable": "not applicable yet",
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,6 @@ class Rule:
     figure: Figure
     champion: Figure | None
     difference: Figure | None
-    limit: float | None
     why: str
     picture: Markup | None
 
@@ -54,18 +59,17 @@ class Verdict:
 
 
 def verdict_view(verdict: Mapping[str, Any]) -> Verdict:
-    """The verdict with rules that failed first, then those without evidence, then those that passed."""
+    """The verdict with rules that failed first, then those without evidence, those that passed, and those that do not apply."""
     rules = [_rule(r) for r in verdict["rules"]]
-    order = ("fail", "insufficient evidence", "pass")
+    order = tuple(LOOKS)
     found = Counter(r.outcome for r in rules)
-    verbs = {"fail": "failed", "insufficient evidence": "without enough evidence", "pass": "passed"}
     outcome = str(verdict["verdict"])
     return Verdict(
         outcome=outcome,
         look=LOOKS[outcome],
         headline=HEADLINES[outcome],
         summary=str(verdict.get("summary") or ""),
-        tally=tuple((LOOKS[o], plural(found[o], "rule"), verbs[o]) for o in order if found[o]),
+        tally=tuple((LOOKS[o], plural(found[o], "rule"), TALLY[o]) for o in order if found[o]),
         champion=_champion(verdict),
         rules=tuple(sorted(rules, key=lambda r: order.index(r.outcome))),
     )
@@ -83,30 +87,35 @@ def _champion(verdict: Mapping[str, Any]) -> str:
 
 def _rule(judged: Mapping[str, Any]) -> Rule:
     rule = judged["rule"]
-    metric = str(rule["metric"])
-    outcome = str(judged["outcome"])
-    figure = Figure.of(judged, str(judged.get("why") or ""))
-    limit = finite(judged.get("limit"))
-    champion = finite(judged.get("champion_value"))
-    difference = judged.get("difference")
-    attribute = str(judged.get("attribute") or rule.get("attribute") or "")
-    relative = rule.get("worse_by_at_most") is not None
-    picture = None
-    if not relative and limit is not None:
-        picture = against_limit(
-            figure, limit, rule.get("at_least") is not None, words.bounds(metric), LOOKS[outcome], words.label(metric)
-        )
+    metric, why = str(rule["metric"]), str(judged.get("why") or "")
+    outcome = str(judged["outcome"]) if judged.get("applies", True) else "not applicable"
+    champion, difference = finite(judged.get("champion_value")), judged.get("difference")
+    figure = Figure.of(judged, why)
     return Rule(
         metric=metric,
         meaning=words.meaning(metric),
         requirement=words.requirement(rule),
-        attribute=attribute,
+        attribute=str(judged.get("attribute") or rule.get("attribute") or ""),
         outcome=outcome,
         look=LOOKS[outcome],
         figure=figure,
         champion=Figure(champion) if champion is not None else None,
         difference=Figure.of(difference) if difference else None,
-        limit=limit,
-        why=str(judged.get("why") or ""),
-        picture=picture,
+        why=why,
+        picture=_picture(rule, figure, difference, LOOKS[outcome]),
     )
+
+
+def _picture(rule: Mapping[str, Any], figure: Figure, difference: Mapping[str, Any] | None, look: str) -> Markup | None:
+    """The figure against its limit; of a rule against the champion the difference against what is allowed."""
+    metric = str(rule["metric"])
+    allowed = finite(rule.get("worse_by_at_most"))
+    if allowed is None:
+        at_least = rule.get("at_least") is not None
+        limit = float(rule["at_least"] if at_least else rule["at_most"])
+        return against_limit(figure, limit, at_least, words.bounds(metric), look, words.label(metric))
+    if not difference:
+        return None
+    higher = bool(words.higher_is_better(metric))
+    name = f"{words.label(metric)}, difference from the champion"
+    return against_limit(Figure.of(difference), -allowed if higher else allowed, higher, (None, None), look, name)

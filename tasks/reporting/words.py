@@ -94,7 +94,7 @@ def requirement(rule: Mapping[str, Any]) -> str:
     elif rule.get("at_most") is not None:
         words = f"at most {decimal(rule['at_most'])}"
     else:
-        words = f"worse than the champion by at most {decimal(rule.get('worse_by_at_most'))}"
+        words = f"worse than the champion by at most {decimal(rule['worse_by_at_most'])}"
     return words + (", for the whole interval" if rule.get("judge_by") == "interval" else "")
 
 

@@ -13,18 +13,38 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.metrics.classification import confusion_matrix
-from models.metrics.figures import Figure, Terms, class_figures, group_figures, overall_figures
-from models.metrics.gaps import gap_figures
-from models.metrics.scored import Grouping, Scored, intersection
+from models.metrics.figures import Terms
 from models.schema import Attribute, Column, Schema, Target
+from tasks.audit import audit
 from tasks.card import make_card
-from tasks.params import Params, parse_params
+from tasks.evaluate import evaluate
+from tasks.gate import outcome_json
+from tasks.judge import judge
+from tasks.judging import Scores, scores_of
+from tasks.params import Gates, Params, Rule, parse_params
 from tasks.report import STAGE
 from tasks.stage import read_json, write_json
 
 LIMITS = {"ece": 0.03, "equalized_odds_difference": 0.1}
 TERMS = Terms(draws=60)
+
+
+GROUPS = {"sex": ("Female", "Male"), "region": ("East", "Islands", "North", "Nowhere")}
+SHARES = {"sex": [0.4, 0.6], "region": [0.5, 0.01, 0.49, 0.0]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What varies between the reports."""
+
+    classes: tuple[str, ...] = ("no", "yes")
+    groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=lambda: GROUPS)
+    shares: dict[str, list[float]] = dataclasses.field(default_factory=lambda: SHARES)
+    outcome: str = "pass"
+    champion: bool = True
+    feasible: bool = True
+    image: bool = False
+    rows: int = 3000
 
 
 def make_params(**search: Any) -> Params:
@@ -62,14 +82,14 @@ def make_schema(classes: tuple[str, ...], attributes: dict[str, tuple[str, ...]]
     )
 
 
-def make_predictions(schema: Schema, rows: int, shares: dict[str, list[float]], seed: int = 3) -> pd.DataFrame:
+def make_predictions(schema: Schema, rows: int, shares: dict[str, list[float]], noise: float = 1.0) -> pd.DataFrame:
     """Scores of a model that is fairly good, and a little worse for the first group of each attribute."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(3)
     classes = len(schema.target.classes)
     prior = np.array([0.9, 0.1]) if classes == 2 else np.exp(-0.35 * np.arange(classes))
     labels = rng.choice(classes, rows, p=prior / prior.sum())
     groups = {a.name: rng.choice(len(a.groups), rows, p=shares[a.name]) for a in schema.sensitive}
-    logits = rng.normal(0, 1, (rows, classes)) + np.log(prior / prior.sum())
+    logits = rng.normal(0, noise, (rows, classes)) + np.log(prior / prior.sum())
     logits[np.arange(rows), labels] += 1.9 - 0.5 * sum((g == 0).astype(float) for g in groups.values())
     scores = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     decisions = (scores[:, 1] > 0.15).astype(int) if classes == 2 else scores.argmax(1)
@@ -79,66 +99,10 @@ def make_predictions(schema: Schema, rows: int, shares: dict[str, list[float]], 
     return pd.DataFrame(columns)
 
 
-def scored_of(predictions: pd.DataFrame, classes: int) -> Scored:
-    return Scored.of(predictions["label"], predictions["decision"], predictions[[f"p_{c}" for c in range(classes)]])
-
-
-def as_json(figure: Figure) -> dict[str, Any]:
-    return dataclasses.asdict(figure)
-
-
-def make_evaluation(schema: Schema, predictions: pd.DataFrame) -> dict[str, Any]:
-    """evaluation.json from the predictions, by the project's own metrics."""
-    classes = schema.target.classes
-    scored = scored_of(predictions, len(classes))
-    per_class = dict(zip(classes, scored.class_counts.tolist(), strict=True))
-    by_class = class_figures(scored, classes, TERMS)
-    return {
-        "rows": len(scored),
-        "confidence": 0.95,
-        "bootstrap": TERMS.draws,
-        "classes": list(classes),
-        "overall": {
-            m: as_json(f) | {"per_class": per_class} for m, f in overall_figures(scored, classes, TERMS).items()
-        },
-        "by_class": {
-            c: {"rows": per_class[c]} | {m: as_json(f) for m, f in found.items()} for c, found in by_class.items()
-        },
-        "confusion": confusion_matrix(scored.labels, scored.decisions, len(classes)).astype(int).tolist(),
-        "seeds": [{"seed": s, "metrics": {"balanced_accuracy": 0.7 + 0.01 * s, "ece": 0.02}} for s in (11, 12, 13)],
-    }
-
-
-def make_audit(schema: Schema, predictions: pd.DataFrame) -> dict[str, Any]:
-    """audit.json from the predictions, by the project's own metrics."""
-    classes = schema.target.classes
-    scored = scored_of(predictions, len(classes))
-    single = [Grouping.of(a.name, predictions[a.name].tolist(), a.groups) for a in schema.sensitive]
-    attributes = {}
-    for grouping in [*single, *([intersection(single)] if len(single) > 1 else [])]:
-        groups = {
-            name: {
-                "rows": g.rows,
-                "positives": g.per_class[1] if len(classes) == 2 else None,
-                "evidence": g.evidence,
-                "why": g.why,
-                "metrics": {m: as_json(f) for m, f in g.metrics.items()},
-            }
-            for name, g in group_figures(scored, classes, grouping, TERMS).items()
-        }
-        gaps = {
-            m: {
-                "value": g.value,
-                "low": g.low,
-                "high": g.high,
-                "groups_used": list(g.used),
-                "groups_insufficient": list(g.insufficient),
-                "evidence": g.evidence,
-            }
-            for m, g in gap_figures(scored, classes, grouping, TERMS).items()
-        }
-        attributes[grouping.name] = {"groups": groups, "gaps": gaps}
-    return {"attributes": attributes, "intersections": len(single) > 1, "worst": {}}
+def make_evaluation(scores: Scores) -> dict[str, Any]:
+    """evaluation.json with three refits."""
+    seeds = [{"seed": s, "metrics": {"balanced_accuracy": 0.7 + 0.01 * s, "ece": 0.02}} for s in (11, 12, 13)]
+    return evaluate(scores.scored, scores.classes, TERMS) | {"seeds": seeds}
 
 
 def make_trials(feasible: bool = True) -> dict[str, Any]:
@@ -192,46 +156,24 @@ def make_choice(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def make_verdict(outcome: str, evaluation: dict[str, Any], champion: bool = True) -> dict[str, Any]:
-    """A verdict with three rules, of which one has the overall outcome."""
-    rules = [r.model_dump(exclude_none=True) for r in make_params().gates.rules]
-    accuracy = evaluation["overall"]["balanced_accuracy"]
-    gap: dict[str, Any] = {
-        "pass": {"value": 0.06, "low": 0.02, "high": 0.11},
-        "fail": {"value": 0.21, "low": 0.15, "high": 0.27},
-    }.get(outcome, {"value": None})
-    judged = [
-        {
-            "rule": rules[0],
-            "attribute": None,
-            "outcome": "pass",
-            "limit": 0.65,
-            "why": "The whole interval is above 0.65.",
-        }
-        | {k: accuracy[k] for k in ("value", "low", "high")},
-        {"rule": rules[1], "attribute": "sex", "outcome": outcome, "limit": 0.1, "why": "Said by the gate."} | gap,
+def make_verdict(case: Case, scores: Scores, champion: Scores | None) -> dict[str, Any]:
+    """verdict.json by the gate's own judgement, of a policy that leads to the outcome of the case."""
+    rules = [
+        Rule(metric="balanced_accuracy", at_least=0.1, judge_by="interval"),
+        Rule(metric="roc_auc", worse_by_at_most=0.2),
     ]
-    if champion:
-        judged.append(
-            {
-                "rule": rules[2],
-                "attribute": None,
-                "outcome": "pass",
-                "value": 0.81,
-                "low": 0.79,
-                "high": 0.83,
-                "limit": 0.01,
-                "champion_value": 0.8,
-                "difference": {"value": 0.01, "low": -0.005, "high": 0.02},
-                "why": "No worse.",
-            }
-        )
+    if case.outcome == "fail":
+        rules.append(Rule(metric="log_loss", at_most=0.0001))
+    if case.outcome == "insufficient evidence":
+        rules.append(Rule(metric="equalized_odds_difference", at_most=1, attribute="region"))
+    verdict = judge(scores, champion, Gates(rules=tuple(rules), insufficient_evidence="fail"), TERMS)
     return {
-        "verdict": outcome,
-        "first": not champion,
-        "champion": {"version": "v3", "fits": True, "why": ""} if champion else None,
-        "rules": judged,
-        "summary": f"Two rules pass, one is {outcome}.",
+        "verdict": verdict.verdict,
+        "first": champion is None,
+        "champion": {"version": "v3", "fits": True, "why": "", "note": ""} if champion else None,
+        "rules": [outcome_json(outcome) for outcome in verdict.outcomes],
+        "notes": [],
+        "summary": verdict.summary,
     }
 
 
@@ -266,24 +208,6 @@ def make_facts(schema: Schema, rows: int) -> dict[str, Any]:
     }
 
 
-GROUPS = {"sex": ("Female", "Male"), "region": ("East", "Islands", "North", "Nowhere")}
-SHARES = {"sex": [0.4, 0.6], "region": [0.5, 0.01, 0.49, 0.0]}
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """What varies between the reports."""
-
-    classes: tuple[str, ...] = ("no", "yes")
-    groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=lambda: GROUPS)
-    shares: dict[str, list[float]] = dataclasses.field(default_factory=lambda: SHARES)
-    outcome: str = "pass"
-    champion: bool = True
-    feasible: bool = True
-    image: bool = False
-    rows: int = 3000
-
-
 def make_split(case: Case) -> dict[str, Any]:
     """summary.json of the split."""
     sizes = {"train": 12000, "valid": 3000, "calib": 2000, "test": case.rows}
@@ -305,7 +229,9 @@ def write_inputs(root: Path, case: Case) -> dict[str, Path]:
     predictions = make_predictions(schema, case.rows, case.shares)
     rows = make_rows(schema, predictions)
     trials = make_trials(case.feasible)
-    evaluation = make_evaluation(schema, predictions)
+    scores = scores_of(predictions, schema)
+    champion = scores_of(make_predictions(schema, case.rows, case.shares, noise=1.2), schema) if case.champion else None
+    evaluation = make_evaluation(scores)
     paths = {name: root / path for name, path in STAGE.inputs.items()}
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -360,8 +286,8 @@ def write_inputs(root: Path, case: Case) -> dict[str, Path]:
         "choice": make_choice(trials),
         "train": {"seeds": evaluation["seeds"]},
         "evaluation": evaluation,
-        "audit": make_audit(schema, predictions),
-        "verdict": make_verdict(case.outcome, evaluation, case.champion),
+        "audit": audit(scores, TERMS, with_intersections=True),
+        "verdict": make_verdict(case, scores, champion),
     }
     for name, value in written.items():
         write_json(paths[name], value)
