@@ -197,13 +197,20 @@ def _plain(value: Any) -> Any:
 
 def _yaml() -> Any:
     from ruamel.yaml import YAML
+    from ruamel.yaml.representer import RoundTripRepresenter
 
+    class Representer(RoundTripRepresenter):
+        """Writes null as `null`: ruamel leaves it out, which reads as if somebody had forgotten a value.
+
+        A class of its own, because representers are registered with their class, and DVC writes dvc.lock with the other.
+        """
+
+    Representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
     yaml = YAML(typ="rt", pure=True)
+    yaml.Representer = Representer
     yaml.preserve_quotes = True
     yaml.width = 120
     yaml.indent(mapping=2, sequence=4, offset=2)
-    # ruamel leaves a null out, which reads as if somebody had forgotten a value.
-    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
     return yaml
 
 

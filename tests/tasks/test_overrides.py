@@ -1,9 +1,11 @@
 """An override lasts for one run: it is written where DVC looks, and gone with the next run."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from models.errors import InputError
 from tasks.overrides import FILE, STATE, effective, parse_settings, write
@@ -185,6 +187,13 @@ def test_a_wrong_setting_is_an_error_and_writes_nothing(copy: Path, setting: str
         run(copy, setting)
     assert (copy / FILE).read_bytes() == before
     assert not (copy / STATE).exists()
+
+
+def test_others_who_write_yaml_in_this_process_are_left_alone(copy: Path) -> None:
+    run(copy, "seed=3")
+    buffer = io.StringIO()
+    YAML(typ="rt", pure=True).dump({"a": None}, buffer)
+    assert buffer.getvalue() == "a:\n"
 
 
 def test_the_state_keeps_the_base(copy: Path) -> None:
