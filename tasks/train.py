@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from models.adjustment import apply_adjusters, average, fit_adjusters
 from models.data import Split, Statistics
@@ -83,7 +85,8 @@ def _fit(
     def progress(epoch: int, _: Any) -> None:
         log.info("train: %d of %d", epoch, plan.budget)
 
-    outcomes = chosen.fit(recipe, members, train, valid, preprocessor.inputs, plan, on_epoch=progress)
+    with _threads(params.resources.cpus_per_trial):
+        outcomes = chosen.fit(recipe, members, train, valid, preprocessor.inputs, plan, on_epoch=progress)
     failed = [f"seed {m.seed}: {o.error}" for m, o in zip(members, outcomes, strict=True) if o.model is None]
     if failed:
         raise EquipoiseError(
@@ -91,6 +94,17 @@ def _fit(
             f"{'; '.join(failed)}. Leave the recipe out, or narrow its hyperparameters in search.recipes."
         )
     return [o.model for o in outcomes if o.model is not None]
+
+
+@contextlib.contextmanager
+def _threads(cpus: float) -> Iterator[None]:
+    """As many threads as a trial has: the same sums in the same order as in the search, however many cores there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, int(cpus)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _metrics(
