@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from imblearn.over_sampling import SMOTE, SMOTENC
 from scipy import sparse
+from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils import check_random_state
 
 CELLS = 20_000_000
@@ -52,6 +53,17 @@ class RecordedSMOTE(SMOTE):
         return super()._generate_samples(X, nn_data, nn_num, rows, cols, steps, y_type, y)
 
 
+class IndexedOneHot(OneHotEncoder):
+    """One-hot encoding that is undone by the columns' indices: scikit-learn's own way visits each row in Python."""
+
+    def inverse_transform(self, X: sparse.csr_matrix) -> np.ndarray:
+        """Encoded rows, one entry per category column in each -> their values [n, K]."""
+        X.sort_indices()
+        codes = X.indices.reshape(-1, len(self.categories_))
+        starts = np.cumsum([0, *(len(known) for known in self.categories_)])
+        return np.stack([known[codes[:, k] - starts[k]] for k, known in enumerate(self.categories_)], 1)
+
+
 class RecordedSMOTENC(SMOTENC):
     """SMOTE-NC that keeps what it drew in `drawn_`.
 
@@ -65,6 +77,7 @@ class RecordedSMOTENC(SMOTENC):
     def _fit_resample(self, X: np.ndarray, y: np.ndarray) -> Any:
         self.drawn_ = []
         self._data, self._labels = X, y
+        self.categorical_encoder = IndexedOneHot(handle_unknown="ignore")
         return super()._fit_resample(X, y)
 
     def _generate_samples(
