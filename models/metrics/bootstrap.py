@@ -51,15 +51,15 @@ def percentile(draws: Floats, value: float, confidence: float, fewest: int) -> I
     """Bias-corrected percentiles of the draws (Efron 1981), widened to contain the estimate.
 
     None if the figure is undefined in any draw. The correction moves the percentiles by twice the bias that the
-    resamples show; it is bounded, because at the edge of a figure's range no resample lies on the far side. `fewest`,
-    the rows of the rarest class, widens them as Student's t does, for resamples of few rows spread too little
-    (Hesterberg 2015).
+    resamples show, but not where nearly all lie on one side: there the estimate is at the edge of the figure's range,
+    and they have no other side. `fewest`, the rows of the rarest class, widens the interval as Student's t does, for
+    resamples of few rows spread too little (Hesterberg 2015).
     """
     if not len(draws) or not np.isfinite(draws).all():
         return NONE
     normal = NormalDist()
     below = float((draws < value).mean() + (draws == value).mean() / 2)
-    bias = min(max(normal.inv_cdf(min(max(below, 1e-9), 1 - 1e-9)), -0.5), 0.5)
+    bias = normal.inv_cdf(below) if 0.3 < below < 0.7 else 0.0
     z = normal.inv_cdf((1 + confidence) / 2) * expansion(fewest)
     low, high = np.quantile(draws, [normal.cdf(2 * bias - z), normal.cdf(2 * bias + z)])
     return Interval(float(min(low, value)), float(max(high, value)))

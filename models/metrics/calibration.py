@@ -58,13 +58,21 @@ def bin_sums(
     return np.stack(sums, axis=-2).reshape(*row.shape[:-1], 3, groups, bins)
 
 
+def bin_errors(sums: Floats) -> Floats:
+    """Mean confidence minus share of hits of each bin, times the bin's share of rows; NaN for a group without rows.
+
+    sums: [..., 3, G, bins] as of `bin_sums`; returns [..., G, bins].
+    """
+    rows, hits, confidence = (sums[..., i, :, :] for i in range(3))
+    return divide(confidence - hits, rows.sum(-1, keepdims=True))
+
+
 def ece(sums: Floats) -> Floats:
     """Mean over rows of |mean confidence - share of hits| of the row's bin (Naeini et al. 2015; Guo et al. 2017).
 
     sums: [..., 3, G, bins] as of `bin_sums`; returns [..., G], NaN for a group without rows.
     """
-    rows, hits, confidence = (sums[..., i, :, :] for i in range(3))
-    return divide(np.abs(confidence - hits).sum(-1), rows.sum(-1))
+    return np.abs(bin_errors(sums)).sum(-1)
 
 
 def reliability_points(scored: Scored, bins: int) -> list[dict[str, float]]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.metrics.bootstrap import expansion, percentile, row_weights
-from models.metrics.calibration import FROM_LOSSES, bin_sums, ece, mean_loss
+from models.metrics.calibration import FROM_LOSSES, bin_errors, bin_sums, ece, mean_loss
 from models.metrics.classification import FROM_CONFUSION, confusion_matrix, divide, recall
-from models.metrics.extremes import KINK, difference_of_largest
+from models.metrics.extremes import difference_of_largest, difference_of_largest_sums, difference_of_sums
 from models.metrics.fairness import (
     GAPS,
     Kind,
@@ -27,6 +27,7 @@ from models.metrics.ranking import FROM_RANKING, rankings
 from models.metrics.scored import Bools, Floats, Grouping, Ints, Scored
 
 Measure = Callable[[Floats | None], Floats]
+_BOUNDS = {"ece": difference_of_sums, "ece_worst_group": difference_of_largest_sums}
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,21 @@ def measure(what: Comparison, scored: Scored) -> Measure:
 
 
 def parts(what: Comparison, scored: Scored) -> Measure | None:
-    """The parts [draws, m] of which the metric is the largest (where lower is better) or, negated, the smallest; else None."""
+    """The parts of a metric with kinks, None for a smooth one, which has none.
+
+    [draws, m] of which it is the largest (negated: the smallest) or the sum of absolutes; [draws, m, t] for the largest
+    of m sums of absolutes.
+    """
     metric, grouping, enough = what.metric, what.grouping, what.enough
+    if metric == "ece":
+        return lambda w: bin_errors(bin_sums(scored, what.bins, w))[..., 0, :]
     if metric == "worst_class_recall":
         return lambda w: -recall(confusion_matrix(scored.labels, scored.decisions, scored.classes, w))
     if grouping is None:
         return None
     ids, groups = grouping.ids, len(grouping.groups)
     if metric == "ece_worst_group":
-        return lambda w: ece(bin_sums(scored, what.bins, w, ids, groups))[..., enough]
+        return lambda w: bin_errors(bin_sums(scored, what.bins, w, ids, groups))[..., enough, :]
     if metric == "worst_group_accuracy":
         return lambda w: -group_accuracy(group_confusion(scored, ids, groups, w))[..., enough]
     if metric in GAPS:
@@ -108,8 +115,8 @@ def paired_difference(
 ) -> tuple[float, Interval]:
     """candidate - champion, with the same row weights for both in every resample: (estimate, interval), NaN if undefined.
 
-    A figure that is the largest or smallest of several takes its bounds from `extremes.py`. Two models that score every
-    row alike differ by exactly 0; that no resample tells two others apart is not taken for certainty.
+    A figure with kinks takes its bounds from `extremes.py`. Two models that score every row alike differ by exactly 0;
+    that no resample tells two others apart is not taken for certainty.
     """
     value = float(measure(what, candidate)(None)) - float(measure(what, champion)(None))
     if not np.isfinite(value):
@@ -129,26 +136,16 @@ def paired_difference(
         drawn.append([one(weights) for one in repeat])
     a, b = (np.concatenate([pair[i] for pair in drawn]) for i in range(2))
     if estimates:
-        found = difference_of_largest(estimates[0], estimates[1], a, b, confidence, expansion(fewest))
+        bounds = _BOUNDS.get(what.metric, difference_of_largest)
+        found = bounds(estimates[0], estimates[1], a, b, confidence, expansion(fewest))
         found = found if BY_NAME[what.metric].better == "lower" else Interval(-found.high, -found.low)
     else:
-        found = _of_draws(value, a - b, fewest, confidence)
+        found = percentile(a - b, value, confidence, fewest)
     if found.high - found.low < 1e-12:
+        # Both rank perfectly, say. No more is known than the rarest class can show.
         reach = of_share(0, fewest, confidence).high
         return value, Interval(value - reach, value + reach)
     return value, found
-
-
-def _of_draws(value: float, drawn: Floats, fewest: int, confidence: float) -> Interval:
-    """The interval of a difference from its draws, as far above the estimate as below.
-
-    A calibration error is lifted by noise, most in the model that has least of it. The interval reaches as much further
-    to the side where the truth then lies as the shift of the draws tells; for a smooth metric there is none.
-    """
-    found = percentile(drawn, value, confidence, fewest)
-    reach = (found.high - found.low) / 2
-    lift = KINK * (float(drawn.mean()) - value)
-    return Interval(float(value - reach - max(lift, 0.0)), float(value + reach + max(-lift, 0.0)))
 
 
 def _with_unseen_disagreement(
