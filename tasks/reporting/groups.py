@@ -58,12 +58,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Gap:
-    """One comparison of the groups of an attribute."""
+    """One comparison of the groups of an attribute; `left_out` names those that could not take part, with the reason."""
 
     metric: str
     figure: Figure
     used: tuple[str, ...]
-    left_out: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,20 @@ class Groups:
 
     @property
     def insufficient(self) -> list[str]:
-        """The groups without enough rows, with their attribute."""
-        return [f"{g.name} ({t.name})" for t in self.tables for g in t.groups if not g.sufficient and not t.joint]
+        """The groups of single attributes that lack rows for some figure, with what they lack."""
+        return [
+            f"{g.name} ({t.name}: {g.why})" for t in self.tables for g in t.groups if not g.sufficient and not t.joint
+        ]
+
+    @property
+    def mapped(self) -> tuple[AttributeTable, ...]:
+        """The attributes and the intersections of two; those of more are folded away, as they are long and thin."""
+        return tuple(t for t in self.tables if t.name.count(JOINT) < 2)
+
+    @property
+    def folded(self) -> tuple[AttributeTable, ...]:
+        """The intersections of more than two attributes."""
+        return tuple(t for t in self.tables if t.name.count(JOINT) >= 2)
 
 
 def groups_view(audit: Mapping[str, Any], overall: Mapping[str, Figure]) -> Groups:
@@ -141,13 +153,11 @@ def tone(metric: str, difference: float) -> str:
 
 
 def _gap(metric: str, found: Mapping[str, Any]) -> Gap:
-    why = str(found.get("why") or found.get("note") or "fewer than two groups have enough test rows")
-    return Gap(
-        metric,
-        Figure.of(found, why),
-        tuple(found.get("groups_used") or ()),
-        tuple(found.get("groups_insufficient") or ()),
+    reasons = found.get("reasons") or dict.fromkeys(found["groups_insufficient"], "too few test rows")
+    figure = Figure(
+        finite(found["value"]), finite(found["low"]), finite(found["high"]), note=str(found.get("why") or "")
     )
+    return Gap(metric, figure, tuple(found["groups_used"]), tuple((str(k), str(v)) for k, v in reasons.items()))
 
 
 def overall_figures(evaluation: Mapping[str, Any]) -> dict[str, Figure]:
