@@ -9,10 +9,14 @@ import pytest
 
 from models.errors import InputError
 from models.schema import Attribute, Column, Schema, Target
+from tasks.ingest import STAGE as INGEST
 from tasks.params import Params, parse_params
 from tasks.parquet import write_parquet
+from tasks.parts import read_schema
 from tasks.resample import STAGE
+from tasks.split import STAGE as SPLIT
 from tasks.stage import read_json, write_json
+from tasks.validate import STAGE as VALIDATE
 
 CLASSES, GROUPS, COUNT = ("no", "yes"), ("A", "B", "never seen"), 400
 
@@ -146,3 +150,29 @@ def test_smote_on_images_is_refused_by_the_name_of_its_recipe(root):
         InputError, match=r"search\.recipes: smote_focal: 'smote' works on tables.*random_over or random_under"
     ):
         STAGE.execute(params("smote_focal"), root)
+
+
+@pytest.mark.parametrize("name", ["lending", "adult"])
+def test_after_the_stages_before_it(name, tmp_path, request, monkeypatch):
+    if name != "lending":
+        monkeypatch.setenv("EQUIPOISE_MIRROR", str(request.getfixturevalue("mirror")))
+    chosen = params("random_over", "random_under", "smote", data={"name": name})
+    for stage in (INGEST, VALIDATE, SPLIT, STAGE):
+        stage.execute(chosen, tmp_path)
+    schema = read_schema(tmp_path / "data/ingest")
+    parts = pd.read_parquet(tmp_path / "data/split/split.parquet").set_index("row_id")["part"]
+    source = pd.read_parquet(tmp_path / "data/ingest/rows.parquet").set_index("row_id")
+    groups = [a.name for a in schema.sensitive]
+    for table in tables(tmp_path).values():
+        assert set(parts[table["row_id"]]) == {"train"}
+        assert table[schema.target.column].value_counts().nunique() == 1
+        origin = source.loc[table["row_id"], groups].reset_index(drop=True)
+        pd.testing.assert_frame_equal(table[groups], origin)
+    made = tables(tmp_path)["smote"].query("synthetic")
+    whole = [c.name for c in schema.features(False) if c.kind == "numeric" and (source[c.name].dropna() % 1 == 0).all()]
+    assert whole
+    for column in whole:
+        assert (made[column].dropna() % 1 == 0).all()
+    for column in schema.features(False):
+        if column.categories:
+            assert set(made[column.name].dropna()) <= set(column.categories)
