@@ -10,6 +10,7 @@ from models.learners.learner import Learner, Model
 _LEARNERS = {
     "mlp": "models.learners.torch:MLP",
     "resnet32": "models.learners.torch:ResNet32",
+    "tabm": "models.learners.torch:TabM",
     "trees": "models.learners.trees:Trees",
 }
 _MODELS = {"net": "models.learners.torch:NetModel", "trees": "models.learners.trees:TreesModel"}

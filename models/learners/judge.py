@@ -11,7 +11,7 @@ from torch.func import vmap
 
 from models.balancing.component import Sampler, State, Weigher
 from models.data import Batch, one_hot
-from models.learners.net_model import EVALUATION_ROWS
+from models.learners.net_model import evaluation_rows
 from models.learners.objective import first, stacked, values_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def validation_losses(population: Population) -> Tensor:
     factor, views, loss = _judged(p), p.weights.views, p.active.loss
     members = (views, {"loss": p.state["loss"]}, p.acting_hyper())
     every = torch.arange(len(valid), device=p.device)
+    pieces = every.split(evaluation_rows(p.net))
 
     def predicted(parameters: dict[str, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
         return p.objective.predict(parameters, valid.numeric[rows], valid.categorical[rows])
@@ -50,11 +51,11 @@ def validation_losses(population: Population) -> Tensor:
         return losses if loss.set_level else (losses * weights).sum()
 
     if loss.set_level:
-        logits = torch.cat([_mapped(p, predicted, (views,), rows)[1] for rows in every.split(EVALUATION_ROWS)], 1)
+        logits = torch.cat([_mapped(p, predicted, (views,), rows)[1] for rows in pieces], 1)
         of_set: Tensor = _mapped(p, scored, (*members, factor, (logits,)), every)
         return of_set.cpu()
     total = torch.zeros(len(p.alive), device=p.device)
-    for rows in every.split(EVALUATION_ROWS):
+    for rows in pieces:
         features, logits = _mapped(p, predicted, (views,), rows)
         total += _mapped(p, scored, (*members, factor[:, rows], (logits, features)), rows)
     return (total / factor.sum(1)).cpu()

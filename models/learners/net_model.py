@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,10 +16,16 @@ from models.learners.learner import Model
 from models.nets.mlp import mlp
 from models.nets.net import Net
 from models.nets.resnet32 import resnet32
+from models.nets.tabm import tabm
 from models.recipe import Recipe
 
 EVALUATION_ROWS = 8192
-"""Rows that a net sees at once outside of training."""
+"""Rows that a net sees at once outside of training, where each is seen by one member."""
+
+
+def evaluation_rows(net: Net) -> int:
+    """Rows that this net sees at once outside of training."""
+    return max(1, EVALUATION_ROWS // (net.members or 1))
 
 
 class NetModel(Model):
@@ -54,21 +61,27 @@ class NetModel(Model):
     def logits(self, split: Split) -> Tensor:
         """Rows -> logits [n, C]."""
         net = self._built(split)
-        pieces = zip(split.numeric.split(EVALUATION_ROWS), split.categorical.split(EVALUATION_ROWS), strict=True)
-        return torch.cat([net(inputs, categories) for inputs, categories in pieces]).float()
+        return torch.cat([net(inputs, categories) for inputs, categories in _pieces(net, split)]).float()
 
     @torch.no_grad()
-    def features(self, split: Split) -> Tensor:
-        """Rows -> features [n, H], which the classifier turns into logits."""
-        net = self._built(split)
-        pieces = zip(split.numeric.split(EVALUATION_ROWS), split.categorical.split(EVALUATION_ROWS), strict=True)
-        return torch.cat([net.body(net.embed(inputs, categories)) for inputs, categories in pieces]).float()
+    def features(self, split: Split, member: int | None = None) -> Tensor:
+        """Rows -> features [n, H], which the classifier turns into logits; of a net of several members, those of one."""
+        net, found = self._built(split), []
+        for inputs, categories in _pieces(net, split):
+            features = net.body(net.embed(inputs, categories))
+            found.append(features if member is None else features[:, member].clone())
+        return torch.cat(found).float()
 
     def with_classifier(self, head: str | None, classifier: Mapping[str, Tensor]) -> NetModel:
         """The same representation under another classifier: the name of its head and its tensors by name."""
         kept = {k: v for k, v in self._tensors.items() if not k.startswith("classifier.")}
         tensors = {**kept, **{f"classifier.{k}": v for k, v in classifier.items()}}
         return NetModel({**self._architecture, "classifier": head}, tensors)
+
+
+def _pieces(net: Net, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    rows = evaluation_rows(net)
+    return zip(split.numeric.split(rows), split.categorical.split(rows), strict=True)
 
 
 def build_net(architecture: Mapping[str, Any], seed: int) -> Net:
@@ -84,6 +97,11 @@ def build_net(architecture: Mapping[str, Any], seed: int) -> Net:
             net = resnet32(
                 architecture["channels"], architecture["mean"], architecture["deviation"], architecture["classes"], head
             )
+        elif architecture["net"] == "tabm":
+            net = tabm(
+                architecture["edges"], architecture["cardinalities"], architecture["members"], architecture["hidden"],
+                architecture["classes"], head, architecture["embedding"],
+            )  # fmt: skip
         else:
             net = mlp(
                 architecture["numeric"],
@@ -115,6 +133,14 @@ def adjusted(model: NetModel, recipe: Recipe, train: Split, seed: int) -> NetMod
             head = description.get("classifier", description["head"])
             device, prefix = train.labels.device, "classifier."
             classifier = {k.removeprefix(prefix): v.to(device) for k, v in tensors.items() if k.startswith(prefix)}
-            net = TrainedNet(head, classifier, model.features)
-            model = model.with_classifier(*part.reweigh(net, train, Statistics.of(train), generator))
+            members = description.get("members")
+            nets = [TrainedNet(head, classifier, model.features)] if members is None else [
+                TrainedNet(head, {k: v[m] for k, v in classifier.items()}, partial(model.features, member=m))
+                for m in range(members)
+            ]  # fmt: skip
+            changed = [part.reweigh(net, train, Statistics.of(train), generator) for net in nets]
+            head, found = changed[0]
+            if members is not None:
+                found = {k: torch.stack([own[k] for _, own in changed]) for k in found}
+            model = model.with_classifier(head, found)
     return model

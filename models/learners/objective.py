@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
+from torch.func import functional_call, vmap
 
-from models.balancing.component import Component, State
+from models.balancing.component import Component, Regularizer, State
 from models.data import Batch, one_hot
 from models.learners.weights import OWN
 from models.nets.net import Net
@@ -40,6 +41,15 @@ def stacked(tree: Any) -> Any:
     if isinstance(tree, tuple):
         return tuple(stacked(v) for v in tree)
     return tree[None]
+
+
+def _mean(tree: Any) -> Any:
+    """The mean over the members of a tree of tensors [k, …]; of counts and flags, which are the same for all, the first."""
+    if isinstance(tree, dict):
+        return {k: _mean(v) for k, v in tree.items()}
+    if isinstance(tree, tuple):
+        return tuple(_mean(v) for v in tree)
+    return tree.mean(0) if tree.is_floating_point() else tree[0]
 
 
 def values_of(key: str, hyper: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,16 +90,22 @@ class Objective:
         return called
 
     def forward(self, parameters: Mapping[str, Tensor], embedded: Tensor) -> tuple[Tensor, Tensor]:
-        """Embedded inputs -> features [B, H] and logits [B, C], float32."""
+        """Embedded inputs -> features [B, H] and logits [B, C], float32; of several members [B, k, …]."""
         features = self.call("body", parameters, embedded)
         if self.frozen:
             features = features.detach()
         return features.float(), self.call("classifier", parameters, features).float()
 
     def predict(self, parameters: Mapping[str, Tensor], inputs: Tensor, categories: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs and categories -> features and logits, as in training."""
+        """Inputs and categories -> features [B, H] and logits [B, C] of the whole model, made as in training."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            return self.forward(parameters, self.call("embed", parameters, inputs, categories))
+            return self.net.together(*self.forward(parameters, self.call("embed", parameters, inputs, categories)))
+
+    def averaged(self, judge: Callable[[Tensor, Tensor], Any], features: Tensor, logits: Tensor) -> Any:
+        """What `judge` makes of features [B, H] and logits [B, C]; of several members, the mean over them."""
+        if self.net.members is None:
+            return judge(features, logits)
+        return _mean(vmap(judge, in_dims=(1, 1))(features, logits))
 
     def state_of(self, key: str, state: Mapping[str, State], parameters: Mapping[str, Tensor]) -> State:
         """What a method remembers, and its own parameters."""
@@ -119,11 +135,14 @@ class Objective:
                 other = self._batch(parameters, partner) if partner else None
                 batch = recipe.mix.mix(state["mix"], batch, other, draws, progress)
             features, logits = self.forward(parameters, batch.inputs)
-        batch = batch._replace(features=features)
+        whole = self.net.together(features, logits)
+        batch = batch._replace(features=whole[0])
         known = self.state_of("loss", state, parameters)
-        losses = recipe.loss.losses(known, logits, batch, progress)
+        losses = self.averaged(
+            lambda f, z: recipe.loss.losses(known, z, batch._replace(features=f), progress), features, logits
+        )
         if state["loss"]:
-            keep("loss", recipe.loss.advance(known, logits.detach(), batch, progress))
+            keep("loss", recipe.loss.advance(known, whole[1].detach(), batch, progress))
         factor = batch.weights
         if recipe.weigh is not None:
             known = self.state_of("weigh", state, parameters)
@@ -134,8 +153,8 @@ class Objective:
         penalties = []
         for part in recipe.regularize:
             key = f"regularize.{part.name}"
-            known = self.state_of(key, state, parameters)
-            penalty, changed = part.penalty(known, features, logits, batch, progress)
+            penalize = partial(self._penalty, part, self.state_of(key, state, parameters), batch, progress)
+            penalty, changed = self.averaged(penalize, features, logits)
             keep(key, changed)
             penalties.append(penalty)
         if self.per_class:
@@ -143,6 +162,12 @@ class Objective:
         for penalty in penalties:
             total = total + penalty
         return total, following
+
+    @staticmethod
+    def _penalty(
+        part: Regularizer, known: State, batch: Batch, progress: Tensor, features: Tensor, logits: Tensor
+    ) -> tuple[Tensor, State]:
+        return part.penalty(known, features, logits, batch._replace(features=features), progress)
 
     def _batch(self, parameters: Mapping[str, Tensor], columns: Columns) -> Batch:
         inputs, categories, labels, groups, weights, rows = columns

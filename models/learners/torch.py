@@ -18,10 +18,11 @@ from models.learners.objective import prefixed
 from models.learners.population import Population, effective_batch
 from models.learners.resume import checkpoint, restore
 from models.learners.weights import learning_rate_factor
+from models.nets.piecewise_linear import quantile_edges
 from models.recipe import Recipe
 from models.seeds import derive_seed
 
-__all__ = ["MLP", "NetModel", "Population", "ResNet32", "build_net", "effective_batch", "learning_rate_factor"]
+__all__ = ["MLP", "NetModel", "Population", "ResNet32", "TabM", "build_net", "effective_batch", "learning_rate_factor"]
 
 
 class _NetLearner(Learner):
@@ -43,8 +44,12 @@ class _NetLearner(Learner):
         }
 
     def architecture(self, recipe: Recipe, inputs: Input, classes: int, plan: Plan) -> dict[str, Any]:
-        """What `build_net` needs, as JSON."""
+        """What `build_net` needs and does not depend on the rows, as JSON."""
         raise NotImplementedError
+
+    def fitted(self, train: Split) -> dict[str, Any]:
+        """What `build_net` needs besides and is fitted on the training rows, as JSON."""
+        return {}
 
     def fit(
         self,
@@ -64,7 +69,7 @@ class _NetLearner(Learner):
         """
         space = self.space()
         members = [replace(m, values={**{k: r.default for k, r in space.items()}, **m.values}) for m in members]
-        architecture = self.architecture(recipe, inputs, train.classes, plan)
+        architecture = {**self.architecture(recipe, inputs, train.classes, plan), **self.fitted(train)}
         runs = _runs(members, recipe.batched and build_net(architecture, 0).batched)
         finished, first = _finished(resume) if resume is not None else ({}, 0)
         for number, positions in enumerate(runs[first:], first):
@@ -161,3 +166,23 @@ class ResNet32(_NetLearner):
             "net": "resnet32", "channels": inputs.image[0], "mean": list(inputs.mean),
             "deviation": list(inputs.deviation), "classes": classes, "head": recipe.head.name if recipe.head else None,
         }  # fmt: skip
+
+
+class TabM(_NetLearner):
+    """TabM, an ensemble of MLPs in one net, for tables: stronger than `mlp`, and slower."""
+
+    name = "tabm"
+    image = False
+    MEMBERS, HIDDEN, EMBEDDING, BINS = 16, (256, 256), 8, 48
+
+    def architecture(self, recipe: Recipe, inputs: Input, classes: int, plan: Plan) -> dict[str, Any]:
+        """Members, widths of the columns and of the layers."""
+        return {
+            "net": "tabm", "cardinalities": list(inputs.cardinalities), "members": self.MEMBERS,
+            "hidden": list(self.HIDDEN), "embedding": self.EMBEDDING, "classes": classes,
+            "head": recipe.head.name if recipe.head else None,
+        }  # fmt: skip
+
+    def fitted(self, train: Split) -> dict[str, Any]:
+        """The edges of each numeric column's bins."""
+        return {"edges": [quantile_edges(column.cpu().numpy(), self.BINS) for column in train.numeric.T]}

@@ -37,7 +37,7 @@ class Weights:
         self.flat = torch.stack(rows).to(device)
         self.views = self._views()
         self.frozen = {name for name, value in nets[0].named_parameters() if not value.requires_grad}
-        self.decays = self.mask({name for name, shape in self.shapes.items() if len(shape) > 1})
+        self.decays = self.mask({name for name, shape in self.shapes.items() if len(shape) > 1} - nets[0].undecayed)
 
     def mask(self, names: set[str]) -> Tensor:
         """1 where a parameter of these names lies in the buffer, else 0: [N]."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from models.balancing.component import Head
+from models.nets.members import Members, mean_probability
 
 
 def activation(head: Head | None) -> nn.Module:
@@ -18,25 +19,56 @@ class Net(nn.Module):
 
     `embed` turns a batch's inputs and categories into one float tensor (mixing acts on it), `body` turns that into
     features [B, H], `classifier` turns features into logits [B, C].
+
+    A net that is an ensemble in itself has `members`: its body gives the features [B, k, H] of each, and its classifier
+    the logits [B, k, C]. Losses and penalties judge the members one by one; for everything else `together` makes them
+    one model.
     """
 
-    def __init__(self, embed: nn.Module, body: nn.Module, features: int, classes: int, head: Head | None) -> None:
+    def __init__(
+        self,
+        embed: nn.Module,
+        body: nn.Module,
+        features: int,
+        classes: int,
+        head: Head | None,
+        members: int | None = None,
+    ) -> None:
         super().__init__()
         self.embed = embed
         self.body = body
-        self.features, self.classes, self.head = features, classes, head
+        self.features, self.classes, self.head, self.members = features, classes, head, members
         self.classifier = self.new_classifier()
 
     def new_classifier(self) -> nn.Module:
         """A classifier as this net's, drawn anew from the global generator."""
+        if self.members is None:
+            return self._one_classifier()
+        return Members([self._one_classifier() for _ in range(self.members)])
+
+    def _one_classifier(self) -> nn.Module:
         if self.head is not None:
             return self.head.classifier(self.features, self.classes)
         return nn.Linear(self.features, self.classes)
 
+    def together(self, features: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [B, H] and logits [B, C] of the whole model: the members' mean features and mean probabilities."""
+        if self.members is None:
+            return features, logits
+        return features.mean(-2), mean_probability(logits)
+
     def forward(self, inputs: Tensor, categories: Tensor) -> Tensor:
         """Inputs and categories of B rows -> logits [B, C]."""
-        logits: Tensor = self.classifier(self.body(self.embed(inputs, categories)))
-        return logits
+        features = self.body(self.embed(inputs, categories))
+        return self.together(features, self.classifier(features))[1]
+
+    @property
+    def undecayed(self) -> set[str]:
+        """Parameters that weight decay leaves alone although they are no vectors: scales and biases of several members.
+
+        A module names its own in `spared`.
+        """
+        return {f"{path}.{name}" for path, m in self.named_modules() for name in getattr(m, "spared", ())}
 
     @property
     def batched(self) -> bool:
