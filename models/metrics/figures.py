@@ -64,12 +64,17 @@ def shortage(per_class: Sequence[int], classes: Sequence[str], evidence: Evidenc
     """What is missing for a figure, in words; empty when the rows suffice."""
     rows = int(sum(per_class))
     if rows < evidence.rows:
-        return f"{rows} rows, needs {evidence.rows}"
+        return f"{rows_in_words(rows)}, needs {evidence.rows}"
     if every_class:
         for count, name in zip(per_class, classes, strict=True):
             if count < evidence.per_class:
-                return f"{count} rows of class '{name}', needs {evidence.per_class}"
+                return f"{rows_in_words(count)} of class '{name}', needs {evidence.per_class}"
     return ""
+
+
+def rows_in_words(rows: float) -> str:
+    """`1 row`, `12 rows`."""
+    return f"{rows:.0f} {'row' if rows == 1 else 'rows'}"
 
 
 def overall_figures(
@@ -138,8 +143,8 @@ def _one_class(confusion: Floats, c: int, terms: Terms) -> dict[str, Figure]:
     """Recall, precision and F1 of class c."""
     true, labelled, chosen = confusion[c, c], confusion[c].sum(), confusion[:, c].sum()
     needed = terms.evidence.per_class
-    why = f"{labelled:.0f} rows, needs {needed}" if labelled < needed else ""
-    none = f"{chosen:.0f} decisions for this class, needs {needed}" if chosen < needed else ""
+    why = f"{rows_in_words(labelled)}, needs {needed}" if labelled < needed else ""
+    none = f"{rows_in_words(chosen)} decided for this class, needs {needed}" if chosen < needed else ""
     made = {
         "recall": (recall(confusion)[c], intervals.of_share(true, labelled, terms.confidence), labelled, why),
         "precision": (precision(confusion)[c], intervals.of_share(true, chosen, terms.confidence), chosen, none),
@@ -184,7 +189,9 @@ def _group_rates(confusion: Floats, k: int, g: int, terms: Terms, rare: str) -> 
 
 def _share(successes: float, trials: float, needed: int, terms: Terms, rare: str) -> Figure:
     """A share with Wilson's interval; None when the group or the trials are too few."""
-    why = rare or (f"{trials:.0f} such rows, needs {max(needed, 1)}" if trials < max(needed, 1) else "")
+    why = rare or (
+        f"{rows_in_words(trials)} to take this share of, needs {max(needed, 1)}" if trials < max(needed, 1) else ""
+    )
     if why:
         return _hidden(int(trials), why)
     found = intervals.of_share(successes, trials, terms.confidence)

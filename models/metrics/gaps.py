@@ -21,7 +21,7 @@ from models.metrics.fairness import (
     usable,
     worst_group_accuracy,
 )
-from models.metrics.figures import Sufficiency, Terms
+from models.metrics.figures import Sufficiency, Terms, rows_in_words
 from models.metrics.intervals import Interval
 from models.metrics.names import BY_GROUP, BY_NAME
 from models.metrics.score import KINDS
@@ -80,7 +80,7 @@ def gap_figure(name: str, scored: Scored, classes: Sequence[str], counted: Count
         return _rate_gap(name, classes, counted, terms)
     grouping, enough = counted.grouping, counted.enough
     left_out = {
-        group: f"{rows} rows, needs {terms.evidence.rows}"
+        group: f"{rows_in_words(rows)}, needs {max(terms.evidence.rows, 1)}"
         for group, rows, fine in zip(grouping.groups, grouping.counts, enough, strict=True)
         if not fine
     }
@@ -111,7 +111,8 @@ def _rate_gap(name: str, classes: Sequence[str], counted: Counted, terms: Terms)
     left_out: dict[str, str] = {}
     used: dict[str, None] = {}
     for g, group in enumerate(counted.grouping.groups):
-        reasons = [why for kind in spec.kinds for why in _reasons(kind, g, classes, counted, terms)]
+        found = [why for kind in spec.kinds for why in _reasons(kind, g, classes, counted, terms)]
+        reasons = list(dict.fromkeys(found))
         if reasons:
             left_out[group] = reasons[0] if len(reasons) == 1 else f"{reasons[0]}, and {len(reasons) - 1} more"
         if any(counted.masks[kind][:, g].any() for kind in spec.kinds):
@@ -129,11 +130,11 @@ def _reasons(kind: Kind, g: int, classes: Sequence[str], counted: Counted, terms
     rows = int(counted.confusion[g].sum())
     mask = counted.masks[kind][:, g]
     if rows < max(terms.evidence.rows, 1):
-        return [f"{rows} rows, needs {terms.evidence.rows}"]
+        return [f"{rows_in_words(rows)}, needs {max(terms.evidence.rows, 1)}"]
     trials = rates(kind, counted.confusion).trials[:, g]
     other = "of class" if kind == "true_positive_rate" else "not of class"
     return [
-        f"{trials[k]:.0f} rows {other} '{classes[c]}', needs {terms.evidence.per_class}"
+        f"{rows_in_words(trials[k])} {other} '{classes[c]}', needs {max(terms.evidence.per_class, 1)}"
         for k, c in enumerate(compared_classes(len(classes)))
         if not mask[k]
     ]
