@@ -105,7 +105,7 @@ def strategies(as_json: AsJson = False) -> None:
 def data_list(as_json: AsJson = False) -> None:
     """List the known data sets, and whether each is at hand."""
     from flows.listing import show_data
-    from tasks.sources import catalogue
+    from tasks.sources.files import catalogue
 
     rows = catalogue()
     _json(rows) if as_json else show_data(rows)

@@ -14,8 +14,8 @@ def stale_data(root: Path, params: Params) -> str | None:
     """Why the user's own data must be read again although no parameter changed, or None."""
     if params.data.path is None or not (root / CARD).exists():
         return None
-    from tasks.download import is_remote
-    from tasks.sources import Locations, locate
+    from tasks.sources.download import is_remote
+    from tasks.sources.files import Locations, locate
 
     if is_remote(params.data.path):
         return None if params.data.sha256 else f"{params.data.path} may have changed"

@@ -18,8 +18,8 @@ from models.predictor import Predictor
 from models.schema import Schema
 from tasks.judging import figure_json, rounded, scores_of, terms_of
 from tasks.params import Params
-from tasks.parquet import write_parquet
 from tasks.parts import read_rows, read_schema, rows_of
+from tasks.sources.parquet import write_parquet
 from tasks.stage import Paths, Stage, read_json, write_json
 
 log = logging.getLogger("equipoise")

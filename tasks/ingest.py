@@ -11,17 +11,17 @@ import pandas as pd
 
 from models.errors import InputError
 from models.schema import Attribute, Column, Schema
-from tasks.card import make_card
-from tasks.catalog import CATALOGUE
-from tasks.columns import Typed, numbers_in, type_column
-from tasks.duplicates import same_rows
 from tasks.params import Params
-from tasks.parquet import write_parquet
-from tasks.read import read_source
-from tasks.read_tables import Raw
-from tasks.roles import Roles, assign_roles, make_attribute, make_target
-from tasks.select import choose_rows, filter_rows
-from tasks.sources import Located, Locations, locate
+from tasks.sources.card import make_card
+from tasks.sources.catalog import CATALOGUE
+from tasks.sources.columns import Typed, numbers_in, type_column
+from tasks.sources.duplicates import same_rows
+from tasks.sources.files import Located, Locations, locate
+from tasks.sources.parquet import write_parquet
+from tasks.sources.read import read_source
+from tasks.sources.read_tables import Raw
+from tasks.sources.roles import Roles, assign_roles, make_attribute, make_target
+from tasks.sources.select import choose_rows, filter_rows
 from tasks.stage import Paths, Stage, replacing, write_json
 
 log = logging.getLogger("equipoise")

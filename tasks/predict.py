@@ -14,10 +14,10 @@ from models.errors import InputError, nearest
 from models.predictor import Predictor
 from models.schema import Column, Schema
 from models.values import as_text
-from tasks.columns import numbers_in
-from tasks.read_images import SUFFIXES
-from tasks.read_tables import MISSING, read_csv, read_parquet
 from tasks.registry import Registry, open_registry, parse_reference
+from tasks.sources.columns import numbers_in
+from tasks.sources.read_images import SUFFIXES
+from tasks.sources.read_tables import MISSING, read_csv, read_parquet
 from tasks.stage import replacing
 
 log = logging.getLogger("equipoise")

@@ -13,8 +13,8 @@ from models.recipe import competitors
 from models.schema import Schema
 from models.seeds import derive_seed
 from tasks.params import Params
-from tasks.parquet import write_parquet
 from tasks.parts import read_rows, read_schema, rows_of
+from tasks.sources.parquet import write_parquet
 from tasks.stage import Paths, Stage, replacing, write_json
 
 log = logging.getLogger("equipoise")

@@ -14,11 +14,11 @@ from models.errors import InputError
 from models.schema import Schema
 from models.seeds import derive_seed
 from tasks.allocation import allocate
-from tasks.card import class_by_group
-from tasks.duplicates import same_rows
 from tasks.params import Params, Split
-from tasks.parquet import write_parquet
 from tasks.parts import read_rows, read_schema
+from tasks.sources.card import class_by_group
+from tasks.sources.duplicates import same_rows
+from tasks.sources.parquet import write_parquet
 from tasks.stage import Paths, Stage, replacing, write_json
 
 log = logging.getLogger("equipoise")

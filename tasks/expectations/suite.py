@@ -22,7 +22,7 @@ from tasks.expectations.declared import ExpectColumnValuesToBeFinite
 from tasks.expectations.leakage import ExpectColumnNotToIdentifyRows, ExpectColumnNotToRevealTarget
 from tasks.expectations.missing import ExpectColumnMissingRateGapToBeAtMost, ExpectColumnMissingRateToBeAtMost
 from tasks.params import Check
-from tasks.roles import MISSING_GROUP
+from tasks.sources.roles import MISSING_GROUP
 
 LEAKAGE = 0.99
 """Default limit of identifier_leakage."""

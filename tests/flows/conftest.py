@@ -93,7 +93,14 @@ def run(params, inputs, outputs):
                 folder.mkdir()
                 write_json(folder / "content.json", content)
                 if NAME == "ingest":
-                    write_json(folder / "card.json", {{"source": {{"files": []}}}})
+                    write_json(folder / "card.json", {{"source": {{"files": source(params, root)}}}})
+
+
+def source(params, root):
+    if params.data.path is None:
+        return []
+    from tasks.sources.files import Locations, locate
+    return [{{"name": f.name, "sha256": f.sha256}} for f in locate(params.data, Locations.of_environment()).files]
 
 
 def register(params, inputs, root):
@@ -117,10 +124,30 @@ STAGE = Stage(name=NAME, run=run, sections={sections!r}, inputs={inputs!r}, outp
 if __name__ == "__main__":
     STAGE.main()
 """
-FRAME = (
-    "__init__", "download", "overrides", "params", "params_coherence", "params_errors", "progress", "catalog", "sources", "stage",
-)  # fmt: skip
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 180.0
+
+WITHOUT_PREFECT = """
+import logging
+import sys
+from pathlib import Path
+from flows.pipeline import PIPELINE
+from flows.run import opened
+from models.errors import EquipoiseError
+from tasks.overrides import parse_settings
+
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+wait, settings = "--wait" in sys.argv, [word for word in sys.argv[1:] if "=" in word]
+try:
+    with opened(Path.cwd(), parse_settings(settings), wait=wait) as run:
+        print("due:", *run.due)
+        if "--check" in sys.argv:
+            run.check()
+        for step in PIPELINE:
+            print(step.name, run.bring_up_to_date(step.name))
+except EquipoiseError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
 
 
 @dataclass
@@ -134,6 +161,20 @@ class SmallCopy:
     def command(self, *words: str, timeout: float = PATIENCE_SECONDS) -> subprocess.CompletedProcess[str]:
         """`equipoise …` to its end."""
         return self._run([sys.executable, "-c", "from flows.command import main; main()", *words], timeout)
+
+    def stages(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """The run without Prefect around it, which takes most of the time."""
+        return self._run([sys.executable, "-c", WITHOUT_PREFECT, *words], PATIENCE_SECONDS)
+
+    def begin_stages(self, *words: str) -> subprocess.Popen[str]:
+        """The same without waiting for its end."""
+        return self._begin([sys.executable, "-c", WITHOUT_PREFECT, *words])
+
+    def python(self, script: str) -> subprocess.CompletedProcess[str]:
+        """A script in the working copy, which must succeed."""
+        done = self._run([sys.executable, "-c", script], PATIENCE_SECONDS)
+        assert done.returncode == 0, done.stderr
+        return done
 
     def dvc(self, *words: str) -> subprocess.CompletedProcess[str]:
         """`dvc …` to its end."""
@@ -199,13 +240,10 @@ def small_copy(tmp_path: Path, repository: Path, prefect_home: Path) -> Iterator
     """A committed working copy in which nothing has run."""
     root = tmp_path / "copy"
     skip = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(repository / "flows", root / "flows", ignore=skip)
-    shutil.copytree(repository / "models", root / "models", ignore=skip)
-    shutil.copytree(repository / "tasks" / "registry", root / "tasks" / "registry", ignore=skip)
+    for name in ("flows", "tasks", "models"):
+        shutil.copytree(repository / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     (root / "data").mkdir()
     (root / "data" / "__init__.py").touch()
-    for name in FRAME:
-        shutil.copy(repository / "tasks" / f"{name}.py", root / "tasks" / f"{name}.py")
     for name in ("params.yaml", ".dvcignore", ".gitignore", "data/catalog.yaml"):
         shutil.copy(repository / name, root / name)
     (root / ".dvc").mkdir()

@@ -11,9 +11,9 @@ from models.errors import InputError
 from models.schema import Attribute, Column, Schema, Target
 from tasks.ingest import STAGE as INGEST
 from tasks.params import Params, parse_params
-from tasks.parquet import write_parquet
 from tasks.parts import read_schema
 from tasks.resample import STAGE
+from tasks.sources.parquet import write_parquet
 from tasks.split import STAGE as SPLIT
 from tasks.stage import read_json, write_json
 from tasks.validate import STAGE as VALIDATE

@@ -11,10 +11,10 @@ import pytest
 from models.errors import InputError
 from models.schema import Attribute, Column, Schema, Target
 from tasks import ingest, split
-from tasks.duplicates import same_rows
 from tasks.params import Data, Params, Split
 from tasks.params import Target as TargetParams
 from tasks.parts import read_rows, read_schema, rows_of
+from tasks.sources.duplicates import same_rows
 from tasks.split import PARTS, split_rows
 
 SHARES = {"train": 0.6, "valid": 0.15, "calib": 0.1, "test": 0.15}

@@ -15,7 +15,7 @@ from tasks.expectations.outcome import outcomes
 from tasks.expectations.suite import plan
 from tasks.ingest import STAGE as INGEST
 from tasks.params import CHECKS, Params, parse_params
-from tasks.parquet import write_parquet
+from tasks.sources.parquet import write_parquet
 from tasks.stage import read_json, write_json
 from tasks.validate import STAGE, evaluate
 

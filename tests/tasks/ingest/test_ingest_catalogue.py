@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from models.errors import InputError
-from tasks.catalog import find_entry
-from tasks.download import sum_of
 from tasks.params import Sensitive as Group
-from tasks.read_tables import read_csv
+from tasks.sources.catalog import find_entry
+from tasks.sources.download import sum_of
+from tasks.sources.read_tables import read_csv
 
 Call = Callable[..., Any]
 

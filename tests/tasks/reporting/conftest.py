@@ -16,13 +16,13 @@ import pytest
 from models.metrics.figures import Terms
 from models.schema import Attribute, Column, Schema, Target
 from tasks.audit import audit
-from tasks.card import make_card
 from tasks.evaluate import evaluate
 from tasks.gate import outcome_json
 from tasks.judge import judge
 from tasks.judging import Scores, scores_of
 from tasks.params import Gates, Params, Rule, parse_params
 from tasks.report import STAGE
+from tasks.sources.card import make_card
 from tasks.stage import read_json, write_json
 
 LIMITS = {"ece": 0.03, "equalized_odds_difference": 0.1}

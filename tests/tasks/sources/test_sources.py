@@ -16,11 +16,11 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from models.errors import InputError
-from tasks import download
-from tasks.catalog import File
-from tasks.download import DownloadError, fetch
 from tasks.params import Data
-from tasks.sources import Locations, folder_sum, locate
+from tasks.sources import download
+from tasks.sources.catalog import File
+from tasks.sources.download import DownloadError, fetch
+from tasks.sources.files import Locations, folder_sum, locate
 
 CONTENT = b"a,b,y\n" + b"".join(b"%d,x,%d\n" % (i, i % 2) for i in range(20_000))
 SUM = hashlib.sha256(CONTENT).hexdigest()
@@ -188,7 +188,7 @@ def test_a_failed_download_leaves_the_file_that_was_there(tmp_path: Path, server
 def test_an_interrupted_download_leaves_no_half_file(
     tmp_path: Path, server: Server, how: signal.Signals, repository: Path
 ) -> None:
-    code = f"from pathlib import Path; from tasks.download import fetch; fetch({server.url('stalled.csv')!r}, Path({str(tmp_path / 'file.csv')!r}))"
+    code = f"from pathlib import Path; from tasks.sources.download import fetch; fetch({server.url('stalled.csv')!r}, Path({str(tmp_path / 'file.csv')!r}))"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=repository, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
     while not any(p.stat().st_size for p in tmp_path.iterdir()):

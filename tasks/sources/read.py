@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from models.errors import InputError
-from tasks.catalog import Entry, Files
 from tasks.params import Params
-from tasks.read_images import read_cifar, read_digits, read_folder, read_mnist, tail_counts
-from tasks.read_tables import MISSING, Raw, read_breast_cancer, read_csv, read_lending, read_parquet
-from tasks.sources import LocalFile, Located
+from tasks.sources.catalog import Entry, Files
+from tasks.sources.files import LocalFile, Located
+from tasks.sources.read_images import read_cifar, read_digits, read_folder, read_mnist, tail_counts
+from tasks.sources.read_tables import MISSING, Raw, read_breast_cancer, read_csv, read_lending, read_parquet
 
 
 def read_source(located: Located, params: Params) -> Raw:

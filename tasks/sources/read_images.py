@@ -17,8 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.errors import InputError
-from tasks.read_tables import Raw, check_values, read_csv
-from tasks.sources import LocalFile, visible_files
+from tasks.sources.files import LocalFile, visible_files
+from tasks.sources.read_tables import Raw, check_values, read_csv
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 METADATA = "metadata.csv"

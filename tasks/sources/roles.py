@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from models.errors import InputError, nearest
 from models.schema import RESERVED, Attribute, Kind, Target
 from models.values import as_text
-from tasks.catalog import CatalogueSensitive, CatalogueTarget, Entry
-from tasks.columns import is_numeric, natural_order, numbers_in, range_order
 from tasks.params import Params, Sensitive
-from tasks.read_tables import Raw
+from tasks.sources.catalog import CatalogueSensitive, CatalogueTarget, Entry
+from tasks.sources.columns import is_numeric, natural_order, numbers_in, range_order
+from tasks.sources.read_tables import Raw
 
 NUMERIC_CLASSES = 20
 TEXT_CLASSES = 1000

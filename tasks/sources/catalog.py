@@ -12,7 +12,7 @@ from models.errors import InputError, nearest
 from models.schema import Kind
 from tasks.params import Sensitive, read_yaml
 
-CATALOGUE = Path(__file__).resolve().parent.parent / "data" / "catalog.yaml"
+CATALOGUE = Path(__file__).resolve().parents[2] / "data" / "catalog.yaml"
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Format = Literal["csv", "parquet", "mnist_idx", "cifar_binary"]
 Bundle = Literal["lending", "digits", "breast_cancer"]

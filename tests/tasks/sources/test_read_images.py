@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from models.errors import InputError
-from tasks.read_images import read_cifar, read_folder, read_mnist, tail_counts
-from tasks.read_tables import Raw
-from tasks.sources import LocalFile
+from tasks.sources.files import LocalFile
+from tasks.sources.read_images import read_cifar, read_folder, read_mnist, tail_counts
+from tasks.sources.read_tables import Raw
 
 PARTED = ["train/cat/1.png", "train/dog/1.png", "test/cat/1.png", "test/dog/1.png"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError
-from tasks.catalog import find_entry, load_catalogue
-from tasks.sources import Locations, catalogue
+from tasks.sources.catalog import find_entry, load_catalogue
+from tasks.sources.files import Locations, catalogue
 
 KNOWN = [
     "lending", "adult", "acsincome", "compas", "german", "mammography", "abalone", "mnist-lt", "cifar10-lt", "digits",

@@ -7,7 +7,7 @@ import pytest
 from models.errors import InputError
 from models.schema import Kind
 from models.values import as_text
-from tasks.columns import range_order, type_column
+from tasks.sources.columns import range_order, type_column
 
 
 def text(values: list[str | None], name: str = "column") -> pd.Series:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from models.errors import InputError
 from models.seeds import derive_seed
 from models.values import as_text
-from tasks.catalog import Entry, Filter
-from tasks.columns import numbers_in
-from tasks.read_images import rank_in_class, tail_counts
-from tasks.read_tables import Raw
+from tasks.sources.catalog import Entry, Filter
+from tasks.sources.columns import numbers_in
+from tasks.sources.read_images import rank_in_class, tail_counts
+from tasks.sources.read_tables import Raw
 
 ROWS_PER_STRATUM = 4
 """A cap leaves every class this many rows, one for each part of the split, if it has them."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from models.errors import InputError, nearest
-from tasks.catalog import CATALOGUE, Entry, File, Files, find_entry, load_catalogue
-from tasks.download import check_sum, fetch, is_remote, list_s3, shown, sum_of
 from tasks.params import Data
+from tasks.sources.catalog import CATALOGUE, Entry, File, Files, find_entry, load_catalogue
+from tasks.sources.download import check_sum, fetch, is_remote, list_s3, shown, sum_of
 from tasks.stage import replacing
 
 log = logging.getLogger("equipoise")

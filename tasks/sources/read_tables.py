@@ -20,7 +20,7 @@ import pyarrow.parquet
 
 from models.errors import InputError, nearest
 from models.schema import Kind
-from tasks.download import check_sum
+from tasks.sources.download import check_sum
 
 MISSING = ("?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null")
 """Texts that mean 'no value' in a file of the user's own, besides the empty text."""
