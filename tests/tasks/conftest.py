@@ -1,0 +1,129 @@
+"""A working copy as it stands after train: real rows, a real split and a real predictor, small enough for unit tests."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.learners import learner
+from models.learners.learner import Member, Plan
+from models.predictor import Predictor
+from models.preprocess import Preprocessor
+from models.recipe import parse
+from models.schema import Attribute, Column, Schema, Target
+from tasks.params import Params, parse_params
+from tasks.sources.parquet import write_parquet
+from tasks.stage import write_json
+
+ROWS = 2400
+
+
+def toy_schema(classes: tuple[str, ...]) -> Schema:
+    """Two features, a sensitive attribute with a tiny and an empty group, and one that is binned."""
+    return Schema(
+        dataset="toy",
+        columns=(
+            Column(name="x", kind="numeric", role="feature"),
+            Column(name="c", kind="categorical", role="feature", categories=("a", "b")),
+            Column(name="race", kind="categorical", role="sensitive", categories=("A", "B", "tiny", "nobody")),
+            Column(name="age", kind="numeric", role="feature"),
+            Column(name="age_group", kind="categorical", role="sensitive", feature=False),
+            Column(name="y", kind="categorical", role="target", feature=False),
+        ),
+        target=Target(column="y", kind="binary" if len(classes) == 2 else "multiclass", classes=classes),
+        sensitive=(
+            Attribute(name="race", groups=("A", "B", "tiny", "nobody")),
+            Attribute(name="age_group", groups=("young", "old")),
+        ),
+    )
+
+
+def toy_rows(classes: tuple[str, ...], seed: int = 0) -> pd.DataFrame:
+    """Rows whose class depends on x and c."""
+    rng = np.random.default_rng(seed)
+    x, c = rng.normal(size=ROWS), rng.choice(["a", "b"], ROWS)
+    score = 1.5 * x + (c == "a") - 1 + rng.logistic(size=ROWS)
+    cuts = np.quantile(score, [0.7] if len(classes) == 2 else np.linspace(0, 1, len(classes) + 1)[1:-1])
+    age = rng.uniform(18, 80, ROWS)
+    return pd.DataFrame(
+        {
+            "row_id": np.arange(ROWS),
+            "x": x,
+            "c": pd.array(c, dtype="string"),
+            "race": pd.array(rng.choice(["A", "B", "tiny"], ROWS, p=[0.6, 0.37, 0.03]), dtype="string"),
+            "age": age,
+            "age_group": pd.array(np.where(age < 40, "young", "old"), dtype="string"),
+            "y": pd.array(np.array(classes)[np.searchsorted(cuts, score)], dtype="string"),
+        }
+    )
+
+
+def toy_predictor(rows: pd.DataFrame, schema: Schema, seed: int = 0) -> Predictor:
+    """A small net, trained for real."""
+    preprocessor = Preprocessor.fit(rows, schema, False)
+    encoded = preprocessor.encode(rows)
+    plan = Plan(budget=6, hidden=(8,), batch_size=128)
+    outcomes = learner("mlp").fit(parse("none"), [Member({}, seed)], encoded, encoded, preprocessor.inputs, plan)
+    return Predictor(preprocessor, tuple(o.model for o in outcomes), (), (), "none")
+
+
+@pytest.fixture(scope="session")
+def trained_copies(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[str, ...]], Path]:
+    """Working copies by classes, made once."""
+    made: dict[tuple[str, ...], Path] = {}
+
+    def copy(classes: tuple[str, ...]) -> Path:
+        if classes not in made:
+            made[classes] = root = tmp_path_factory.mktemp("trained")
+            schema, rows = toy_schema(classes), toy_rows(classes)
+            parts = np.repeat(["train", "valid", "calib", "test"], [1200, 200, 200, ROWS - 1600])
+            for folder in ("ingest", "split", "train/predictor"):
+                (root / "data" / folder).mkdir(parents=True)
+            write_json(root / "data/ingest/schema.json", schema.model_dump(mode="json"))
+            write_parquet(root / "data/ingest/rows.parquet", rows)
+            split = pd.DataFrame({"row_id": rows["row_id"], "part": pd.array(parts, dtype="string")})
+            write_parquet(root / "data/split/split.parquet", split)
+            toy_predictor(rows[parts == "train"], schema).save(root / "data/train/predictor")
+            seeds = [{"seed": s, "metrics": {"accuracy": 0.7 + s / 100}} for s in (1, 2, 3)]
+            write_json(root / "data/train/summary.json", {"recipe": "none", "seeds": seeds})
+        return made[classes]
+
+    return copy
+
+
+@pytest.fixture
+def trained_copy(
+    tmp_path: Path, trained_copies: Callable[[tuple[str, ...]], Path]
+) -> Callable[[tuple[str, ...]], Path]:
+    """A fresh copy of one of them, to be changed at will."""
+
+    def copy(classes: tuple[str, ...] = ("no", "yes")) -> Path:
+        return Path(shutil.copytree(trained_copies(classes), tmp_path / "copy", dirs_exist_ok=True))
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def toy_params() -> Callable[..., Params]:
+    """Parameters for the working copies; sections may be replaced."""
+
+    def params(**sections: Any) -> Params:
+        return parse_params(
+            {
+                "data": {"name": None, "path": "toy.csv"},
+                "target": {"column": "y"},
+                "sensitive": ["race", "age_group"],
+                "search": {"recipes": ["none"]},
+                "evaluate": {"bootstrap": 100, "evidence_rows": 50, "evidence_per_class": 10},
+                "gates": {"rules": [{"metric": "accuracy", "at_least": 0.6}]},
+                **sections,
+            }
+        )
+
+    return params
