@@ -35,19 +35,34 @@ class Ledger:
         return {name: _reason(entries) for name, entries in status.items()}
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Nobody else may write any stage's outputs: `dvc repro` and `dvc checkout` are refused meanwhile, by DVC itself."""
+    def held(self, killed: int | None = None) -> Iterator[None]:
+        """Nobody else may write any stage's outputs: `dvc repro` and `dvc checkout` are refused meanwhile, by DVC itself.
+
+        What the process `killed` held is given free first: DVC would do so too, unless its number is in use again.
+        """
         from dvc.rwlock import rwlock
 
         outputs = [out.fs_path for out in self._repo.index.outs]
         command = " ".join(sys.argv)
         with _clear(self._root):
+            self._forget({killed, os.getpid()})
             held = rwlock(self._repo.tmp_dir, self._repo.fs, command, [], outputs, self._hardlinks)
             held.__enter__()
         try:
             yield
         finally:
             held.__exit__(None, None, None)
+
+    def _forget(self, processes: set[int | None]) -> None:
+        """Remove what these processes hold from DVC's table; only to be used of processes that are gone."""
+        from dvc.rwlock import _edit_rwlock
+
+        with _edit_rwlock(self._repo.tmp_dir, self._repo.fs, self._hardlinks) as table:
+            for path, holder in list(table["write"].items()):
+                if holder["pid"] in processes:
+                    del table["write"][path]
+            for path, holders in list(table["read"].items()):
+                table["read"][path] = [holder for holder in holders if holder["pid"] not in processes]
 
     def run(self, name: str, execute: Callable[[], None], force: bool = False) -> Done:
         """Bring one stage up to date: leave it, take its outputs from DVC's cache, or execute it; then record it.

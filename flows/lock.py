@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from models.errors import BusyError
 
@@ -20,8 +20,8 @@ POLL_SECONDS = 0.5
 
 
 @contextlib.contextmanager
-def working_copy(root: Path, wait: bool = False) -> Iterator[None]:
-    """Hold the working copy; a second holder is a BusyError, or waits.
+def working_copy(root: Path, wait: bool = False) -> Iterator[int | None]:
+    """Hold the working copy; a second holder is a BusyError, or waits. Yields the process that was killed here, if one was.
 
     The lock is the kernel's (flock), so it ends with the process however that ends; what the file says is for people.
     """
@@ -30,8 +30,9 @@ def working_copy(root: Path, wait: bool = False) -> Iterator[None]:
     with path.open("a+", encoding="utf-8") as file:
         _acquire(file, root, wait)
         try:
+            killed = _read(file).get("pid")
             _write(file, {"pid": os.getpid(), "since": _now(), "command": " ".join(sys.argv)})
-            yield
+            yield killed
         finally:
             _write(file, None)
 
@@ -56,13 +57,19 @@ def _acquire(file: IO[str], root: Path, wait: bool) -> None:
 
 def _holder(file: IO[str], root: Path) -> str:
     """Who is there, in a sentence."""
+    found = _read(file)
+    who = f"process {found['pid']} since {found['since']}: {found['command']}" if found else "it has just started"
+    return f"Another run works in {root.resolve()} ({who})."
+
+
+def _read(file: IO[str]) -> dict[str, Any]:
+    """What the holder, or the last one that was killed, has written; nothing while one is writing."""
     file.seek(0)
     try:
         found = json.loads(file.read())
-        who = f"process {found['pid']} since {found['since']}: {found['command']}"
-    except (ValueError, KeyError, TypeError):
-        who = "it has just started"
-    return f"Another run works in {root.resolve()} ({who})."
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _write(file: IO[str], content: dict[str, object] | None) -> None:

@@ -67,10 +67,10 @@ def opened(root: Path, settings: Settings = (), params_file: Path | None = None,
     Raises BusyError when another run, or DVC, is at work here, and InputError for what is wrong with the parameters;
     nothing has been changed then.
     """
-    with working_copy(root, wait):
+    with working_copy(root, wait) as killed:
         chosen = effective(root, settings, params_file)
         ledger = Ledger(root)
-        with ledger.held():
+        with ledger.held(killed):
             write(root, chosen)
             due = ledger.outdated()
             for name, reason in (

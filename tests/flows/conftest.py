@@ -239,7 +239,6 @@ def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_copy(tmp_path: Path, repository: Path, prefect_home: Path) -> Iterator[SmallCopy]:
     """A committed working copy in which nothing has run."""
     root = tmp_path / "copy"
-    skip = shutil.ignore_patterns("__pycache__")
     for name in ("flows", "tasks", "models"):
         shutil.copytree(repository / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     (root / "data").mkdir()
