@@ -11,7 +11,7 @@ from models.metrics.figures import GroupFigures, Terms, group_figures
 from models.metrics.gaps import GapFigure, gap_figures, worst
 from models.metrics.names import BY_GROUP
 from models.metrics.scored import Grouping
-from tasks.judging import Scores, figure_json, intersections, read_scores, rounded, terms_of
+from tasks.judging import JOINT, Scores, figure_json, intersections, read_scores, rounded, terms_of
 from tasks.params import Params
 from tasks.parts import read_schema
 from tasks.stage import Paths, Stage, write_json
@@ -20,7 +20,7 @@ log = logging.getLogger("equipoise")
 
 
 def run(params: Params, inputs: Paths, outputs: Paths) -> None:
-    """Write audit.json, and metrics.json with the gaps of each attribute and the worst of them."""
+    """Write audit.json, and metrics.json with the gaps of each attribute."""
     scores = read_scores(inputs["predictions"], read_schema(inputs["schema"].parent))
     found = audit(scores, terms_of(params.evaluate, params.seed), params.evaluate.intersections)
     write_json(outputs["audit"], found)
@@ -107,12 +107,12 @@ def _worst(gaps: Mapping[str, Mapping[str, GapFigure]]) -> dict[str, Any]:
 
 
 def flat(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The gaps as `dvc metrics show` reads them; what could not be measured is left out, so that nothing reads as a number."""
-    by_attribute = {
+    """The gaps of each attribute as `dvc metrics` shows them: no intersections, and nothing that could not be measured."""
+    return {
         attribute: {name: gap["value"] for name, gap in figures["gaps"].items() if gap["value"] is not None}
         for attribute, figures in found["attributes"].items()
+        if JOINT not in attribute
     }
-    return {"worst": {name: figure["value"] for name, figure in found["worst"].items()}, **by_attribute}
 
 
 STAGE = Stage(

@@ -96,16 +96,30 @@ def evaluate(scored: Scored, classes: tuple[str, ...], terms: Terms) -> dict[str
 
 
 def curves(scored: Scored, classes: tuple[str, ...], bins: int) -> dict[str, list[dict[str, Any]]]:
-    """Points of the ROC, precision-recall and reliability curves for `dvc plots`: of the positive class, or of every class."""
-    roc: list[dict[str, Any]] = []
-    recall: list[dict[str, Any]] = []
-    compared = classes[1:] if len(classes) == 2 else classes
-    for name, ranking in zip(compared, rankings(scored), strict=True):
-        first, second = curve_points(ranking)
-        roc += [{"class": name} | _rounded(point) for point in first]
-        recall += [{"class": name} | _rounded(point) for point in second]
-    reliability = [_rounded(point) for point in reliability_points(scored, bins)]
-    return {"roc": roc, "precision_recall": recall, "reliability": reliability}
+    """Points of the ROC, precision-recall and reliability curves for `dvc plots`, which draws one line per revision.
+
+    With more than two classes the first two are averages over the classes, each against the rest.
+    """
+    found = [curve_points(ranking) for ranking in rankings(scored)]
+    roc, recall = [roc for roc, _ in found if roc], [recall for _, recall in found if recall]
+    if len(classes) > 2:
+        points = {
+            "roc": averaged(roc, "false_positive_rate", "true_positive_rate"),
+            "precision_recall": averaged(recall, "recall", "precision"),
+        }
+    else:
+        points = {"roc": roc[0] if roc else [], "precision_recall": recall[0] if recall else []}
+    points["reliability"] = reliability_points(scored, bins)
+    return {name: [_rounded(point) for point in line] for name, line in points.items()}
+
+
+def averaged(lines: list[list[dict[str, float]]], across: str, up: str) -> list[dict[str, float]]:
+    """The mean height of several curves at a hundred even steps; no points without curves."""
+    if not lines:
+        return []
+    steps = np.linspace(0, 1, 101)
+    heights = [np.interp(steps, [p[across] for p in line], [p[up] for p in line]) for line in lines]
+    return [{across: float(x), up: float(y)} for x, y in zip(steps, np.mean(heights, axis=0), strict=True)]
 
 
 def _rounded(point: dict[str, float]) -> dict[str, Any]:
