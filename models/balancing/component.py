@@ -36,12 +36,13 @@ if TYPE_CHECKING:
     import torch
 
     from models.data import Batch, Split, Statistics
+    from models.recipe import Recipe
     from models.schema import Schema
 
 __all__ = [
     "CLASSIFICATION", "SLOTS", "Adjuster", "Component", "GradientTransform", "Head", "Learning", "Loss", "Mixer", "Need",
     "Phase", "Range", "Regularizer", "Resampler", "Sampler", "Schedule", "Scores", "Slot", "Source", "State", "Task",
-    "TrainedNet", "Update", "Weigher", "WeightAdjuster", "hyper",
+    "TrainedNet", "Update", "Weigher", "WeightAdjuster", "hyper", "needs_linear_classifier",
 ]  # fmt: skip
 
 
@@ -110,6 +111,8 @@ class Head(Component):
     """
 
     slot: ClassVar[Slot] = "head"
+    linear: ClassVar[bool] = False
+    """Whether the classifier is a linear layer, with `weight` [C, H] and `bias` [C]."""
 
     def classifier(self, features: int, classes: int) -> nn.Module:
         """A module [B, features] -> [B, classes]."""
@@ -320,3 +323,10 @@ class WeightAdjuster(Adjuster):
     def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:
         """Scores stay: they come from the changed weights already."""
         return scores
+
+
+def needs_linear_classifier(recipe: Recipe) -> str | None:
+    """An objection of methods that change the weights of a linear classifier, where the recipe's head makes another."""
+    if recipe.head is None or recipe.head.linear:
+        return None
+    return f"it needs a linear classifier, and head '{recipe.head.name}' makes another"

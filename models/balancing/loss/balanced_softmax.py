@@ -27,6 +27,11 @@ class BalancedSoftmax(Loss):
         2020,
         "arXiv:2007.10740",
     )
+    also: ClassVar[tuple[Source, ...]] = (
+        Source(
+            "Transferable Parasitic Estimation via Graph Contrastive Learning and Label Rebalancing in AMS Circuits"
+        ),
+    )
 
     def init(self, statistics: Statistics) -> State:
         """The class counts [C]."""

@@ -43,6 +43,10 @@ class ClassBalanced(Loss):
     source: ClassVar[Source] = SOURCE
     also: ClassVar[tuple[Source, ...]] = (
         Source("AraDIC: Arabic Document Classification using Image-Based Character Embeddings and Class-Balanced Loss"),
+        Source(
+            "Balanced Multi-Task Attention for Satellite Image Classification: A Systematic Approach to Achieving 97.23% "
+            "Accuracy on EuroSAT Without Pre-Training"
+        ),
     )
 
     def init(self, statistics: Statistics) -> State:

@@ -16,13 +16,26 @@ SOURCE = Source(
 )
 
 
-def power_sampling(labels: Tensor, class_counts: Tensor, power: float) -> Tensor:
+def power_sampling(labels: Tensor, class_counts: Tensor, power: float | Tensor) -> Tensor:
     """Probability of each row [n] so that class c is drawn in proportion to n_c^power, its rows alike.
 
     power 1 draws rows alike (instance-balanced), 1/2 square-root, 0 class-balanced.
     """
     raw = (class_counts.clamp(min=1) ** (power - 1))[labels]
     return raw / raw.sum()
+
+
+@dataclass(frozen=True)
+class PowerSampling(Sampler):
+    """Class c is drawn in proportion to n_c^power; what other methods draw their rows with."""
+
+    power: float | Tensor = 0.0
+
+    def probabilities(
+        self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float
+    ) -> Tensor:
+        """Probability of each row [n]."""
+        return power_sampling(labels, statistics.class_counts, self.power)
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,9 @@ class ClassBalancedSampling(Sampler):
         "B. Kang, S. Xie, M. Rohrbach, Z. Yan, A. Gordo, J. Feng, Y. Kalantidis",
         2019,
         "arXiv:1910.09217",
+    )
+    also: ClassVar[tuple[Source, ...]] = (
+        Source("STAL: Spike Threshold Adaptive Learning Encoder for Classification of Pain-Related Biosignal Data"),
     )
 
     def probabilities(

@@ -1,0 +1,66 @@
+"""Equalized odds by post-processing: thresholds per group whose error rates agree, without a coin."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from models.balancing.adjust.group_rates import Cuts, candidate_cuts, shifted
+from models.balancing.component import Adjuster, Need, Scores, Source, State, Task, hyper
+from models.data import Statistics
+
+
+def nearest_to_targets(cuts: Cuts) -> Tensor:
+    """For every point that some group can reach in ROC space, the candidate of each group that comes nearest [T, G].
+
+    Nearness is the larger of the two differences of rates.
+    """
+    rates = cuts.rates
+    targets = rates[cuts.usable].reshape(-1, 2)
+    return torch.stack([(targets[:, None] - rates[g]).abs().amax(-1).argmin(-1) for g in range(len(rates))], -1)
+
+
+def fair_thresholds(cuts: Cuts, tolerance: float | Tensor) -> Tensor:
+    """Thresholds [G] of the smallest error among those whose gap in either rate is at most `tolerance`; else of the smallest gap."""
+    if not bool(cuts.usable.any()):
+        return torch.zeros_like(cuts.positives)
+    chosen = nearest_to_targets(cuts)
+    every = torch.arange(chosen.shape[1], device=chosen.device)
+    rates = cuts.rates[every, chosen]
+    inside = cuts.usable[None, :, None]
+    high, low = torch.where(inside, rates, -torch.inf).amax(1), torch.where(inside, rates, torch.inf).amin(1)
+    gap = (high - low).amax(-1)
+    errors = (cuts.false_positives[every, chosen] + cuts.positives - cuts.true_positives[every, chosen]).sum(1)
+    allowed = gap <= torch.clamp(gap.min(), min=float(tolerance))
+    best = torch.where(allowed, errors, torch.inf).argmin()
+    return cuts.thresholds[every, chosen[best]]
+
+
+@dataclass(frozen=True)
+class EqualizedOdds(Adjuster):
+    """The deterministic variant: where randomization would meet the rates exactly, the nearest thresholds are taken.
+
+    A group whose calibration rows lack a class keeps the decision as it was.
+    """
+
+    tolerance: float | Tensor = hyper(0.02, 0.0, 0.1, minimum=0.0, maximum=1.0)
+
+    name: ClassVar[str] = "equalized_odds"
+    formula: ClassVar[str] = (
+        "decide z_1 - z_0 > h_g, h minimizing the error subject to |FPR_g - FPR_k|, |TPR_g - TPR_k| <= tolerance"
+    )
+    tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
+    source: ClassVar[Source] = Source(
+        "Equality of Opportunity in Supervised Learning", "M. Hardt, E. Price, N. Srebro", 2016, "arXiv:1610.02413"
+    )
+
+    def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:
+        """A threshold per group [G]."""
+        cuts = candidate_cuts(scores, labels, groups, weights, statistics.groups)
+        return {"thresholds": fair_thresholds(cuts, self.tolerance)}
+
+    def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:
+        """Scores with the decision of each group shifted."""
+        return shifted(scores, state["thresholds"], groups)

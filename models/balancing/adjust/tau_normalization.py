@@ -1,0 +1,44 @@
+"""Tau-normalization: shrink the norms of the class weights, which grow with the number of rows of their class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from models.balancing.component import Source, State, TrainedNet, WeightAdjuster, hyper, needs_linear_classifier
+from models.balancing.schedule.crt import SOURCE
+from models.data import Split, Statistics
+
+if TYPE_CHECKING:
+    from models.recipe import Recipe
+
+
+def tau_normalized(weight: Tensor, tau: float | Tensor) -> Tensor:
+    """Class weights [C, H] -> w_c / |w_c|^tau; tau 0 leaves them, tau 1 makes them unit vectors."""
+    norm = weight.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    return weight / norm**tau
+
+
+@dataclass(frozen=True)
+class TauNormalization(WeightAdjuster):
+    """Normalize the weights of the trained classifier; its biases are discarded, as published."""
+
+    tau: float | Tensor = hyper(0.7, 0.0, 1.0, minimum=0.0, maximum=2.0)
+
+    name: ClassVar[str] = "tau_normalization"
+    formula: ClassVar[str] = "z_c = <w_c / |w_c|^tau, f>"
+    source: ClassVar[Source] = SOURCE
+
+    def objection(self, recipe: Recipe) -> str | None:
+        """It needs class weights."""
+        return needs_linear_classifier(recipe)
+
+    def reweigh(
+        self, net: TrainedNet, train: Split, statistics: Statistics, generator: torch.Generator
+    ) -> tuple[str | None, State]:
+        """The normalized weights, without biases."""
+        weight = tau_normalized(net.classifier["weight"], self.tau)
+        return net.head, {"weight": weight, "bias": torch.zeros_like(net.classifier["bias"])}

@@ -1,0 +1,58 @@
+"""ETF classifier: class weights fixed at the corners of a regular simplex, so that only features are learned."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from models.balancing.component import Head, Source
+from models.errors import InputError
+
+SCALE = 30.0
+"""The scale of the cosines, as in the cosine classifier."""
+
+
+def simplex(features: int, classes: int) -> Tensor:
+    """[C, H]: sqrt(C / (C-1)) (I - 1/C) U^T, U [H, C] orthonormal and always the same; unit rows with cosine -1 / (C-1)."""
+    drawn = torch.randn(features, classes, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    basis = torch.linalg.qr(drawn).Q
+    centred = torch.eye(classes, dtype=torch.float64) - 1 / classes
+    return ((classes / (classes - 1)) ** 0.5 * centred @ basis.T).float()
+
+
+class SimplexClassifier(nn.Module):
+    """[B, H] -> SCALE * <corner, unit feature> [B, C]; nothing of it is trained."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.register_buffer("corners", simplex(features, classes))
+        self.corners: Tensor
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [B, H] -> logits [B, C]."""
+        return SCALE * nn.functional.linear(nn.functional.normalize(features, dim=-1), self.corners)
+
+
+@dataclass(frozen=True)
+class Simplex(Head):
+    """A classifier that no imbalance can bend, as it is not learned."""
+
+    name: ClassVar[str] = "simplex"
+    formula: ClassVar[str] = "z_c = s <m_c, f> / |f|, <m_c, m_k> = -1 / (C-1), |m_c| = 1, fixed; s = 30"
+    source: ClassVar[Source] = Source(
+        "Inducing Neural Collapse in Imbalanced Learning: Do We Really Need a Learnable Classifier at the End of Deep "
+        "Neural Network?",
+        "Y. Yang, S. Chen, X. Li, L. Xie, Z. Lin, D. Tao",
+        2022,
+        "arXiv:2203.09081",
+    )
+
+    def classifier(self, features: int, classes: int) -> nn.Module:
+        """The fixed corners; there must be as many features as classes."""
+        if features < classes:
+            raise InputError(
+                f"head 'simplex': {classes} classes need at least as many features, and the net has {features}. "
+                "Widen the last layer (model.hidden), or choose another head."
+            )
+        return SimplexClassifier(features, classes)

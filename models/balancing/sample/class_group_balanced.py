@@ -1,0 +1,31 @@
+"""Class x group balanced sampling: every combination of a class and a group is drawn equally often."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from models.balancing.component import Need, Sampler, Source, State
+from models.data import Statistics
+
+
+@dataclass(frozen=True)
+class ClassGroupBalanced(Sampler):
+    """Draw the cells of class x group that have rows alike, and the rows of a cell alike."""
+
+    name: ClassVar[str] = "class_group_balanced"
+    formula: ClassVar[str] = "p(row) ~ 1 / n_(y,g)"
+    needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
+    source: ClassVar[Source] = Source(
+        "Simple data balancing achieves competitive worst-group-accuracy",
+        "B. Y. Idrissi, M. Arjovsky, M. Pezeshki, D. Lopez-Paz",
+        2021,
+        "arXiv:2110.14503",
+    )
+
+    def probabilities(
+        self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float
+    ) -> Tensor:
+        """Probability of each row [n]."""
+        raw = 1 / statistics.class_group_counts.clamp(min=1)[labels, groups]
+        return raw / raw.sum()

@@ -1,0 +1,47 @@
+"""Fair identity scaling: a row's weight grows with its own loss and with a number that is learned for its group."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from models.balancing.component import Need, Source, State, Weigher, hyper
+from models.data import Batch, Statistics
+
+
+def identity_weights(
+    losses: Tensor, groups: Tensor, beta: Tensor, share: float | Tensor, temperature: float | Tensor
+) -> Tensor:
+    """B softmax(((1 - share) loss + share beta_group) / temperature) [B]."""
+    mixed = (1 - share) * losses + share * beta[groups]
+    return losses.shape[-1] * torch.softmax(mixed / temperature, -1)
+
+
+@dataclass(frozen=True)
+class FairIdentityScaling(Weigher):
+    """The batch's weights from individual and group difficulty; the groups' numbers are trained with the net.
+
+    For the net the losses inside the weights count as constants: it learns from the weighted losses alone.
+    """
+
+    share: float | Tensor = hyper(0.5, 0.1, 0.9, minimum=0.0, maximum=1.0)
+    temperature: float | Tensor = hyper(1.0, 0.3, 3.0, log=True, minimum=1e-3, maximum=1e6)
+
+    name: ClassVar[str] = "fair_identity_scaling"
+    formula: ClassVar[str] = "w = B softmax(((1-c) loss + c beta_g) / T), beta learned"
+    needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
+    source: ClassVar[Source] = Source(
+        "Eye Fairness: A Large-Scale 3D Imaging Dataset for Equitable Eye Diseases Screening and Fair Identity Scaling",
+        "Y. Luo, Y. Tian, M. Shi, T. Elze, M. Wang",
+        2023,
+        "arXiv:2310.02492",
+    )
+
+    def parameters(self, statistics: Statistics, features: int, generator: torch.Generator) -> State:
+        """A number for each group, all alike at first."""
+        return {"beta": torch.zeros(statistics.groups)}
+
+    def weigh(self, state: State, losses: Tensor, batch: Batch, progress: Tensor) -> tuple[Tensor, State]:
+        """Losses [B] -> weights [B] of mean 1, with a gradient for beta."""
+        return identity_weights(losses, batch.groups, state["beta"], self.share, self.temperature), state

@@ -1,0 +1,40 @@
+"""KL-regularized DRO: each row weighs the exponential of its loss."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from models.balancing.component import Source, State, Weigher, hyper
+from models.data import Batch
+
+
+def exponential_weights(losses: Tensor, temperature: float | Tensor) -> Tensor:
+    """B softmax(loss / temperature) [B]: uniform as the temperature grows, the worst row alone as it falls."""
+    return losses.shape[-1] * torch.softmax(losses / temperature, -1)
+
+
+@dataclass(frozen=True)
+class KLDRO(Weigher):
+    """The worst distribution over the batch's rows, at a price for its divergence from the uniform one."""
+
+    temperature: float | Tensor = hyper(1.0, 0.3, 10.0, log=True, minimum=1e-3, maximum=1e6)
+
+    name: ClassVar[str] = "kl_dro"
+    formula: ClassVar[str] = "max_q sum_i q_i loss_i - T KL(q || 1/B): w_i = B e^(loss_i / T) / sum_j e^(loss_j / T)"
+    source: ClassVar[Source] = Source(
+        "Doubly Robust Instance-Reweighted Adversarial Training",
+        "D. Sow, S. Lin, Z. Wang, Y. Liang",
+        2023,
+        "arXiv:2308.00311",
+    )
+    also: ClassVar[tuple[Source, ...]] = (
+        Source(
+            "Tilted Empirical Risk Minimization", "T. Li, A. Beirami, M. Sanjabi, V. Smith", 2020, "arXiv:2007.01162"
+        ),
+    )
+
+    def weigh(self, state: State, losses: Tensor, batch: Batch, progress: Tensor) -> tuple[Tensor, State]:
+        """Losses [B] -> weights [B] of mean 1."""
+        return exponential_weights(losses, self.temperature), state
