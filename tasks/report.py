@@ -61,7 +61,7 @@ def page_of(
         data=data,
         performance=performance,
         groups=groups_view(found["audit"], overall_figures(found["evaluation"])),
-        lineage=_lineage(params, schema, found, performance.seeds, record),
+        lineage=_lineage(params, schema, found, performance.refits.seeds, record),
     )
 
 

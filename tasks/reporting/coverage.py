@@ -184,8 +184,16 @@ def _declared(found: Mapping[str, Any]) -> list[tuple[str, str]]:
             pairs = ", ".join(f"{column} stands in for {attribute}" for column, attribute in value.items())
             rows.append(("Proxies", f"{pairs}."))
         else:
-            rows.append((str(name).replace("_", " ").capitalize(), setting(value)))
+            rows.append((str(name).replace("_", " ").capitalize(), _told(value)))
     return rows
+
+
+def _told(value: Any) -> str:
+    """A declaration as a sentence: what it is, then its particulars."""
+    if not isinstance(value, Mapping) or "what" not in value:
+        return setting(value)
+    rest = ", ".join(f"{k} {setting(v)}".replace("_", " ") for k, v in value.items() if k != "what")
+    return f"{value['what']}" + (f" ({rest})." if rest else ".")
 
 
 def _biased(found: Mapping[str, Any]) -> str:

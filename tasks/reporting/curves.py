@@ -15,7 +15,7 @@ from models.metrics.scored import Scored
 
 Point = tuple[float, float]
 SETTLED = 10
-"""A bin with fewer rows than this does not stretch the axes."""
+"""A bin with fewer rows than this is drawn hollow, and its observed share does not stretch the axes."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def rank_curves(scored: Scored, classes: Sequence[str]) -> tuple[list[Curve], li
 
 def highest(panels: Sequence[Sequence[Bin]]) -> float:
     """The end of the axes that several reliability panels share: the largest value shown, rounded up to a tenth."""
-    values = [max(b.predicted, b.observed) for bins in panels for b in bins if b.rows >= SETTLED]
+    shown = [b for bins in panels for b in bins]
+    values = [b.predicted for b in shown] + [b.observed for b in shown if b.rows >= SETTLED]
     return min(1.0, max(0.1, math.ceil(10 * max(values, default=1.0) - 1e-9) / 10))
 
 

@@ -79,23 +79,31 @@ def shared_axis(low: float, high: float, label: str) -> Markup:
     return drawing(ROW_WIDTH, 15, label, *words, class_="chart small")
 
 
-def spread(values: Sequence[float], label: str) -> Markup:
-    """One dot per refit on a line that ends at the smallest and largest value, with a mark at their mean."""
-    low, high = domain(list(values))
-    scale = Scale(low, high, 20, LIMIT_WIDTH - 20)
+def spread(values: Sequence[float], half: float, label: str) -> Markup:
+    """One dot per refit around their mean, which is in the middle; the line ends `half` below and above it."""
     mean = sum(values) / len(values)
+    scale = Scale(mean - half, mean + half, 6, LIMIT_WIDTH - 6)
     parts = [
-        line(20, 12, LIMIT_WIDTH - 20, 12, "grid"),
-        line(scale(min(values)), 12, scale(max(values)), 12, "whisker chosen"),
-        line(scale(mean), 4, scale(mean), 20, "limit"),
-        *[element("circle", cx=scale(v), cy=12, r=4, class_="dot chosen open") for v in values],
-        text(scale(low), 34, decimal(low), "tick", "middle"),
-        text(scale(high), 34, decimal(high), "tick", "middle"),
+        line(6, 10, LIMIT_WIDTH - 6, 10, "grid"),
+        line(scale(mean), 3, scale(mean), 17, "limit"),
+        line(scale(min(values)), 10, scale(max(values)), 10, "whisker chosen"),
+        *[element("circle", cx=scale(v), cy=10, r=4, class_="dot chosen open") for v in values],
     ]
     spoken = ", ".join(decimal(v) for v in values)
     return drawing(
-        LIMIT_WIDTH, 38, f"{label} of each refit: {spoken}; mean {decimal(mean)}", *parts, class_="chart small"
+        LIMIT_WIDTH, 20, f"{label} of each refit: {spoken}; mean {decimal(mean)}", *parts, class_="chart small"
     )
+
+
+def spread_axis(half: float) -> Markup:
+    """What the ends of the `spread` lines mean."""
+    marks = (
+        (6.0, f"−{half:g}", "start"),
+        (LIMIT_WIDTH / 2, "mean", "middle"),
+        (LIMIT_WIDTH - 6.0, f"+{half:g}", "end"),
+    )
+    words = [text(x, 11, w, "tick", anchor) for x, w, anchor in marks]
+    return drawing(LIMIT_WIDTH, 15, f"Scale: mean minus to mean plus {half:g}", *words, class_="chart small")
 
 
 def _marker(figure: Figure, scale: Scale, middle: float, class_: str) -> list[Markup]:

@@ -94,8 +94,9 @@ def _parts(parts: Mapping[str, int]) -> str:
 def _code(code: Mapping[str, Any], lock: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """The commit and whether the working copy differed from it."""
     rows = [("Commit", str(code.get("commit") or "not known"))]
-    if code.get("remote"):
-        rows.append(("Repository", str(code["remote"])))
+    remote = str(code.get("remote") or "")
+    if "://" in remote or "@" in remote:  # a path tells of this machine, not of the code
+        rows.append(("Repository", remote))
     if code.get("note"):
         rows.append(("Note", str(code["note"])))
     if code.get("dirty"):

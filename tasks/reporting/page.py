@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tasks.reporting import numbers, words
 from tasks.reporting.coverage import Coverage
+from tasks.reporting.curves import SETTLED
 from tasks.reporting.groups import Groups
 from tasks.reporting.lineage import Lineage
 from tasks.reporting.performance import Performance
@@ -68,6 +69,11 @@ class Page:
         return tuple(words.GLOSSARY.items())
 
     @property
+    def settled(self) -> int:
+        """Rows from which a point of a reliability diagram is drawn solid."""
+        return SETTLED
+
+    @property
     def marks(self) -> Mapping[str, Markup]:
         """Samples of the trade-off plot's marks, for its legend."""
         return {
@@ -98,8 +104,14 @@ def render(page: Page) -> str:
         percent=numbers.percent,
         plural=numbers.plural,
         lower_first=words.lower_first,
+        breakable=breakable,
     )
     return environment.get_template("page.html").render(page=page)
+
+
+def breakable(name: str) -> Markup:
+    """A name that may be broken after its underscores, so that long ones do not stretch a table."""
+    return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
 
 
 def _sample(form: str, class_: str, ring: bool = False) -> Markup:

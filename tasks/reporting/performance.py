@@ -14,9 +14,9 @@ from models.schema import Schema
 from tasks.params import Evaluate
 from tasks.reporting import words
 from tasks.reporting.curves import Bin, Curve, highest, rank_curves, reliability_bins, rows_of
-from tasks.reporting.interval_chart import spread
+from tasks.reporting.interval_chart import spread, spread_axis
 from tasks.reporting.line_charts import curves, reliability
-from tasks.reporting.numbers import Figure, decimal, finite
+from tasks.reporting.numbers import Figure, finite
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,23 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Refits:
+class Refit:
     """One metric over the seeds of the refit."""
 
     metric: str
-    words: str
+    mean: float
+    low: float
+    high: float
     picture: Markup
+
+
+@dataclass(frozen=True)
+class Refits:
+    """The spread over the refits; `axis` explains the scale that all metrics share."""
+
+    seeds: tuple[int, ...]
+    lines: tuple[Refit, ...]
+    axis: Markup
 
 
 @dataclass(frozen=True)
@@ -80,8 +91,7 @@ class Performance:
     precision_recall: Markup | None
     areas: tuple[tuple[str, str, str], ...]
     calibration: tuple[tuple[str, tuple[Panel, ...]], ...]
-    seeds: tuple[int, ...]
-    refits: tuple[Refits, ...]
+    refits: Refits
 
 
 def performance_view(
@@ -96,7 +106,6 @@ def performance_view(
     class_metrics = tuple(m for m in ("recall", "precision", "f1") if any(m in c for c in by_class.values()))
     scored = scored_rows(predictions, len(schema.target.classes))
     rocs, recalls = rank_curves(scored, schema.target.classes)
-    seeds, refits = _refits(evaluation.get("seeds"))
     return Performance(
         rows=int(evaluation["rows"]),
         overall=tuple(Line(m, Figure.of(f)) for m, f in evaluation["overall"].items()),
@@ -106,12 +115,11 @@ def performance_view(
         ),
         confusion=_confusion(evaluation["confusion"], schema.target.classes),
         classes=schema.target.classes,
-        roc=curves(rocs, "False positive rate", "True positive rate", "ROC AUC", True) if rocs else None,
-        precision_recall=curves(recalls, "Recall", "Precision", "average precision", False) if recalls else None,
+        roc=curves(rocs, "False positive rate", "True positive rate", "ROC AUC") if rocs else None,
+        precision_recall=curves(recalls, "Recall", "Precision", "average precision") if recalls else None,
         areas=_areas(rocs, recalls, schema.target.classes) if len(schema.target.classes) > 2 else (),
         calibration=_calibration(scored, predictions, schema, audit, evaluation, evaluate),
-        seeds=seeds,
-        refits=refits,
+        refits=_refits(evaluation["seeds"]),
     )
 
 
@@ -189,18 +197,17 @@ def _panel(name: str, bins: Sequence[Bin], rows: int, ece: Figure, why: str, top
     return Panel(name, rows, reliability(bins, top, label, across, up), ece, "")
 
 
-def _refits(seeds: Any) -> tuple[tuple[int, ...], tuple[Refits, ...]]:
-    """The spread over the refits, for every metric that each of them has."""
-    runs = [s for s in seeds or [] if isinstance(s, Mapping)]
-    metrics: Mapping[str, Any] = runs[0].get("metrics") or {} if runs else {}
-    found = []
-    for metric in metrics:
-        values = [finite((r.get("metrics") or {}).get(metric)) for r in runs]
-        known = tuple(v for v in values if v is not None)
-        if known and len(known) == len(runs):
-            found.append(Refits(metric, _spoken(known), spread(known, words.label(metric))))
-    return tuple(int(r["seed"]) for r in runs if "seed" in r), tuple(found)
-
-
-def _spoken(values: Sequence[float]) -> str:
-    return f"{decimal(min(values))} to {decimal(max(values))}, mean {decimal(sum(values) / len(values))}"
+def _refits(runs: Sequence[Mapping[str, Any]]) -> Refits:
+    """The spread of every metric that each refit has, on one scale, so that a small spread looks small."""
+    values: dict[str, list[float]] = {}
+    for metric in runs[0]["metrics"] if runs else ():
+        found = [finite(r["metrics"].get(metric)) for r in runs]
+        known = [v for v in found if v is not None]
+        if len(known) == len(runs):
+            values[metric] = known
+    widest = max((abs(v - sum(vs) / len(vs)) for vs in values.values() for v in vs), default=0.0)
+    half = next((h for h in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if h >= widest), widest)
+    lines = [
+        Refit(m, sum(vs) / len(vs), min(vs), max(vs), spread(vs, half, words.label(m))) for m, vs in values.items()
+    ]
+    return Refits(tuple(int(r["seed"]) for r in runs), tuple(lines), spread_axis(half))

@@ -69,6 +69,7 @@ class Search:
     axis: Markup | None
     summary: str
     why: str
+    earned: str
     feasible: int
     nothing_feasible: bool
     chosen: Row | None
@@ -97,11 +98,25 @@ def search_view(record: Mapping[str, Any], choice: Mapping[str, Any]) -> Search:
         axis=shared_axis(*scale, f"Scale of {words.label(objective)}") if scale else None,
         summary=_summary(trials, feasible),
         why=str(choice.get("why") or ""),
+        earned=_earned(rows, objective),
         feasible=feasible,
         nothing_feasible=not choice.get("feasible", True),
         chosen=next((r for r in rows if r.chosen), None),
         wall_clock_limited=bool(record.get("wall_clock_limited")),
     )
+
+
+def _earned(rows: Sequence[Row], objective: str) -> str:
+    """Whether the chosen recipe earns its place against doing nothing, on validation rows."""
+    chosen = next((r for r in rows if r.chosen), None)
+    plain = next((r for r in rows if r.recipe == "none"), None)
+    if chosen is None or plain is None or chosen.objective.value is None or plain.objective.value is None:
+        return ""
+    if chosen.recipe == "none":
+        return "The chosen recipe is the baseline that does nothing: no balancing did better within the limits."
+    words_ = f"Doing nothing (none) reaches {plain.objective.text}{'' if plain.feasible else ', over a limit'}; the chosen recipe {chosen.objective.text}"
+    also = ". It is itself a baseline, which no other recipe beat within the limits" if chosen.baseline else ""
+    return f"{words_} in {words.lower_first(words.label(objective))}{also}."
 
 
 def _rank(trial: Trial, objective: str, picked: Any) -> tuple[float, float, bool, int]:

@@ -90,11 +90,11 @@ def bounds(metric: str) -> tuple[float | None, float | None]:
 def requirement(rule: Mapping[str, Any]) -> str:
     """What a rule asks for, as a phrase."""
     if rule.get("at_least") is not None:
-        words = f"at least {decimal(rule['at_least'])}"
+        words = f"Must be at least {decimal(rule['at_least'])}"
     elif rule.get("at_most") is not None:
-        words = f"at most {decimal(rule['at_most'])}"
+        words = f"Must be at most {decimal(rule['at_most'])}"
     else:
-        words = f"worse than the champion by at most {decimal(rule['worse_by_at_most'])}"
+        words = f"May be worse than the champion by at most {decimal(rule['worse_by_at_most'])}"
     return words + (", for the whole interval" if rule.get("judge_by") == "interval" else "")
 
 

@@ -340,6 +340,8 @@ class Reader(HTMLParser):
         assert self.open == [self.root], f"not closed: {[n.tag for n in self.open[1:]]}"
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "wbr":  # where a word may break is not a place where it ends
+            return
         node = Node(tag, {k: v or "" for k, v in attrs})
         assert len(node.attributes) == len(attrs), f"an attribute twice: {attrs}"
         self.open[-1].children.append(node)
@@ -350,7 +352,11 @@ class Reader(HTMLParser):
         assert self.open.pop().tag == tag, f"</{tag}> closes something else"
 
     def handle_data(self, data: str) -> None:
-        self.open[-1].children.append(data)
+        within = self.open[-1].children
+        if within and isinstance(within[-1], str):
+            within[-1] += data
+        else:
+            within.append(data)
 
 
 @dataclasses.dataclass(frozen=True)
