@@ -99,7 +99,10 @@ def main() -> None:
         for name, measure in systems.items():
             found[name].append(measure(data))
     shares = [batches_share(data) for _ in range(RUNS)]
-    rows = [Row(name, values, "rows/s", ratio_at_least=1.5 if name == "Equipoise" else None) for name, values in found.items()]
+    rows = [
+        Row(name, values, "rows/s", ratio_at_least=1.5 if name == "Equipoise" else None)
+        for name, values in found.items()
+    ]
     rows.append(Row("share of a step spent on batches", shares, "fraction", at_most=0.05))
     publish(
         "trainer", f"MLP 256-256, batch {BATCH}, {data.name}, {THREADS} threads", rows, peer="DataLoader, 2 workers"

@@ -20,5 +20,7 @@ def mirror() -> Path:
     named = os.environ.get("EQUIPOISE_MIRROR")
     folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip(f"no real data at {folder}; set EQUIPOISE_MIRROR to a folder that has them (layout: data/catalog.yaml)")
+        pytest.skip(
+            f"no real data at {folder}; set EQUIPOISE_MIRROR to a folder that has them (layout: data/catalog.yaml)"
+        )
     return folder
