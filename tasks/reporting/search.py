@@ -114,9 +114,10 @@ def _earned(rows: Sequence[Row], objective: str) -> str:
         return ""
     if chosen.recipe == "none":
         return "The chosen recipe is the baseline that does nothing: no balancing did better within the limits."
-    words_ = f"Doing nothing (none) reaches {plain.objective.text}{'' if plain.feasible else ', over a limit'}; the chosen recipe {chosen.objective.text}"
-    also = ". It is itself a baseline, which no other recipe beat within the limits" if chosen.baseline else ""
-    return f"{words_} in {words.lower_first(words.label(objective))}{also}."
+    name = words.lower_first(words.label(objective))
+    over = "" if plain.feasible else " (over a limit)"
+    told = f"Doing nothing (none) reaches {plain.objective.text} in {name}{over}, the chosen recipe {chosen.objective.text}."
+    return f"{told} It is itself a baseline: no other recipe did better within the limits." if chosen.baseline else told
 
 
 def _rank(trial: Trial, objective: str, picked: Any) -> tuple[float, float, bool, int]:
@@ -186,10 +187,11 @@ def _plot(metric: str, limit: float, objective: str, trials: Sequence[Trial], ch
         kind = "early" if early else "feasible" if trial.get("feasible") else "infeasible"
         chosen = trial["trial"] == choice.get("trial")
         named = trial["trial"] in best
-        name = str(trial["recipe"]) + (
-            f" ({trial['learner']})" if named or chosen else f" ({trial['learner']}, trial {trial['trial']})"
+        recipe, learner = str(trial["recipe"]), str(trial["learner"])
+        name = (
+            f"{recipe} ({learner})" if chosen else recipe if named else f"{recipe} ({learner}, trial {trial['trial']})"
         )
-        marks.append(Mark(name, str(trial["recipe"]), x, y, kind, chosen, named))
+        marks.append(Mark(name, recipe, x, y, kind, chosen, named))
     return Plot(metric, limit, tradeoff(marks, limit, words.label(metric), words.label(objective)) if marks else None)
 
 
