@@ -32,7 +32,7 @@ def mean_loss(losses: Floats, weights: Floats | None = None) -> Floats:
     """Weighted mean of per-row losses [n] -> scalar, or [draws] for weights [draws, n]; NaN without rows."""
     if weights is None:
         return np.asarray(losses.mean() if len(losses) else np.nan)
-    return divide((weights * losses).sum(-1), weights.sum(-1))
+    return divide(np.asarray(np.einsum("...n,n->...", weights, losses)), weights.sum(-1))
 
 
 def confidence_and_hit(scored: Scored) -> tuple[Floats, Bools]:

@@ -53,7 +53,8 @@ def roc_auc(positive: Floats, negative: Floats) -> Floats:
     """
     above = np.cumsum(positive, axis=-1)
     found = above[..., -1] if positive.shape[-1] else np.zeros(positive.shape[:-1])
-    return divide((negative * (above - positive / 2)).sum(-1), np.asarray(found * negative.sum(-1)))
+    below = np.einsum("...u,...u->...", negative, above - positive / 2)
+    return divide(np.asarray(below), np.asarray(found * negative.sum(-1)))
 
 
 def average_precision(positive: Floats, negative: Floats) -> Floats:
@@ -64,8 +65,8 @@ def average_precision(positive: Floats, negative: Floats) -> Floats:
     found = np.cumsum(positive, axis=-1)
     chosen = np.cumsum(positive + negative, axis=-1)
     # Rows of weight 0 ahead of all others choose nothing: 0 / 0 there adds nothing.
-    gained = (positive * found / np.maximum(chosen, np.finfo(np.float64).tiny)).sum(-1)
-    area = divide(gained, np.asarray(positive.sum(-1)))
+    precision = found / np.maximum(chosen, np.finfo(np.float64).tiny)
+    area = divide(np.asarray(np.einsum("...u,...u->...", positive, precision)), np.asarray(positive.sum(-1)))
     return np.where(negative.sum(-1) > 0, area, np.nan)
 
 
