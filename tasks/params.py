@@ -184,14 +184,16 @@ class Resample(Section):
         return self
 
 
-Learner = Literal["auto", "mlp", "resnet32", "trees"]
+Learner = Literal["auto", "mlp", "resnet32", "tabm", "trees"]
 
 
 class Model(Section):
     """Which learners compete and what they share."""
 
     learners: tuple[Learner, ...] = Field(
-        ("auto",), min_length=1, description="auto: mlp and trees for tables, resnet32 for images."
+        ("auto",),
+        min_length=1,
+        description="auto: mlp and trees for tables, resnet32 for images. tabm, for tables, is a stronger net than mlp and slower.",
     )
     hidden: tuple[Count, ...] = Field((256, 256), description="Widths of the hidden layers of the mlp.")
     batch_size: Count = 512
