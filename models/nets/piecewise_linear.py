@@ -14,17 +14,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+NARROWEST = 1e-6
+"""A narrower bin counts as this wide, so that no encoding overflows."""
+
 
 def quantile_edges(values: NDArray[np.floating], bins: int) -> list[float]:
     """A column [n] -> the increasing edges of at most `bins` bins with about equally many rows each.
 
-    Quantiles that fall together count once, so that a column with few values gets few bins. A column with one value gets
-    one bin of width 1 above it.
+    The paper's quantiles, of which those that fall together count once, would leave few bins to a column that is mostly
+    zero. So a value with more rows than a bin should have gets an edge of its own, and the bins are shared among the
+    others; a column with fewer values than bins gets an edge at each. A column with one value gets one bin above it.
     """
-    edges = np.unique(np.quantile(values.astype(np.float64), np.linspace(0, 1, bins + 1)).astype(np.float32))
-    if len(edges) < 2:
-        edges = np.concatenate([edges, edges + 1]) if len(edges) else np.array([0.0, 1.0], dtype=np.float32)
-    return [float(edge) for edge in edges]
+    known, counts = np.unique(values.astype(np.float64), return_counts=True)
+    frequent = np.zeros(len(known), dtype=np.bool_)
+    while True:
+        rows, left = int(counts[~frequent].sum()), bins - int(frequent.sum())
+        found = ~frequent & (counts * left > rows)
+        if not found.any():
+            break
+        frequent |= found
+    others = np.repeat(known[~frequent], counts[~frequent])
+    quantiles = np.quantile(others, np.linspace(0, 1, left + 1)) if len(others) else others
+    edges = np.unique(np.concatenate([known[frequent], quantiles]).astype(np.float32)).tolist()
+    return edges if len(edges) > 1 else [edges[0], edges[0] + 1.0] if edges else [0.0, 1.0]
 
 
 class PiecewiseLinearEncoding(nn.Module):
@@ -38,24 +50,24 @@ class PiecewiseLinearEncoding(nn.Module):
         super().__init__()
         self.bins = max((len(e) - 1 for e in edges), default=0)
         shape = (len(edges), self.bins)
-        scale, shift = torch.zeros(shape), torch.zeros(shape)
+        left, scale = torch.zeros(shape), torch.zeros(shape)
         low, high = torch.zeros(shape), torch.zeros(shape)
         for column, own in enumerate(edges):
             count = len(own) - 1
-            for t, (left, right) in enumerate(itertools.pairwise(own)):
-                scale[column, t], shift[column, t] = 1 / (right - left), -left / (right - left)
+            for t, (start, end) in enumerate(itertools.pairwise(own)):
+                left[column, t], scale[column, t] = start, 1 / max(end - start, NARROWEST)
                 high[column, t] = 1.0
             low[column, 0], high[column, count - 1] = -torch.inf, torch.inf
-        for name, value in (("scale", scale), ("shift", shift), ("low", low), ("high", high)):
+        for name, value in (("left", left), ("scale", scale), ("low", low), ("high", high)):
             self.register_buffer(name, value)
+        self.left: Tensor
         self.scale: Tensor
-        self.shift: Tensor
         self.low: Tensor
         self.high: Tensor
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Values [B, F] -> encodings [B, F, T]."""
-        return torch.addcmul(self.shift, inputs[..., None], self.scale).clamp(self.low, self.high)
+        return ((inputs[..., None] - self.left) * self.scale).clamp(self.low, self.high)
 
 
 class PiecewiseLinearEmbedding(nn.Module):
