@@ -57,9 +57,8 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
         try:
             _search(board, params, inputs, schema, recipes, device)
         except KeyboardInterrupt:
-            log.warning(
-                "search: stopped; %d trainings are kept, and the same command goes on from there", len(board.known)
-            )
+            kept = len(ledger.load())
+            log.warning("search: stopped; %d trainings are kept, and the same command goes on from there", kept)
             raise
     assert board.finished is not None
     _write(board.finished, terms.goal, outputs["search"])

@@ -23,6 +23,7 @@ class Board:
         self.at_once = 1
         self.known = ledger.load()
         self.finished: Course | None = None
+        self.error: Exception | None = None
         self.runs: list[Run] = []
         self.stage: list[Run] = []
         self.under_way: set[str] = set()
@@ -49,6 +50,11 @@ class Board:
         return all(key in self.known for key in run.keys)
 
     @property
+    def over(self) -> bool:
+        """Whether there is nothing more to train, for good or for bad."""
+        return self.finished is not None or self.error is not None
+
+    @property
     def in_last_stage(self) -> bool:
         """Whether nothing comes after the present stage."""
         rounds = sum(size > 0 for size in round_sizes(self.terms))
@@ -59,16 +65,22 @@ class Board:
         self.under_way.update({run.name for run in self.stage if not self.has(run)}.intersection(names))
 
     def record(self, name: str, results: list[Result]) -> None:
-        """The results of a run, in the order of its trials. A run whose results are known changes nothing."""
+        """The results of a run, in the order of its trials. A run whose results are known changes nothing.
+
+        What goes wrong here ends the search; it is kept in `error`, as Tune would take an exception for the trial's.
+        """
         self.under_way.discard(name)
         run = next((r for r in self.stage if r.name == name), None)
         if run is None or self.has(run):
             return
-        for key, result in zip(run.keys, results, strict=True):
-            self.ledger.write(key, result)
-            self.known[key] = result
-        self.ledger.spent(time.monotonic() - self._began)
-        self._proceed()
+        try:
+            for key, result in zip(run.keys, results, strict=True):
+                self.ledger.write(key, result)
+                self.known[key] = result
+            self.ledger.spent(time.monotonic() - self._began)
+            self._proceed()
+        except Exception as error:  # noqa: BLE001 - raised by whoever runs the search, once Tune has ended
+            self.error, self.stage = error, []
 
     def fail(self, name: str, reason: str) -> None:
         """A run that failed more often than it may: all its trials have failed."""

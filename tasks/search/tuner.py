@@ -116,12 +116,14 @@ def search(
     board.on_stage()
     try:
         tuner = _restored(directory, trainable)
-        while board.finished is None:
+        while not board.over:
             before = len(board.known)
             (tuner or _fresh(directory, trainable, retries)).fit()
             tuner = None
-            if board.finished is None and len(board.known) == before:
+            if not board.over and len(board.known) == before:
                 raise RuntimeError(f"Ray Tune stopped before the search was over; its state is in {directory}")
+        if board.error is not None:
+            raise board.error
     finally:
         del _searches[name]
         board.on_stage = lambda: None
@@ -129,7 +131,7 @@ def search(
 
 def _announce(path: Path, board: Board) -> None:
     """Tell the trials that wait which stage it is."""
-    write_json(path, None if board.finished is not None else board.stages)
+    write_json(path, board.stages)
 
 
 def _trainable(shared: Shared, shares: Shares) -> Any:
@@ -192,7 +194,7 @@ class Suggestions(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """A run as a trial's configuration, None while results are waited for, FINISHED at the end."""
         live = _searches[self._search]
-        return Searcher.FINISHED if live.board.finished is not None else live.suggest(trial_id)
+        return Searcher.FINISHED if live.board.over else live.suggest(trial_id)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A process is held no longer. Results reach the board by the callback, which knows which run they belong to."""
