@@ -17,6 +17,7 @@ from flows import artifacts
 from flows.outcome import ModelRefusedError, read_outcome
 from flows.pipeline import STEPS
 from flows.run import Run, opened
+from flows.server import note
 from models.errors import BusyError, InputError, RefusedError
 from tasks.overrides import Settings, parse_settings
 from tasks.progress import display, duration, shown_by
@@ -85,6 +86,7 @@ def retrain(
     """
     try:
         with opened(Path.cwd(), as_settings(overrides), Path(params_file) if params_file else None, wait) as run:
+            note(run.root)
             if run.due:
                 run.check()
             ingest(run)

@@ -11,6 +11,7 @@ from pathlib import Path
 from flows.ledger import Done, Ledger
 from flows.lock import working_copy
 from flows.pipeline import PIPELINE, STEPS
+from flows.server import end_orphan
 from flows.unseen import lost_version, stale_data, stale_verdict
 from models.errors import InputError
 from tasks.overrides import Effective, Settings, effective, write
@@ -68,6 +69,8 @@ def opened(root: Path, settings: Settings = (), params_file: Path | None = None,
     nothing has been changed then.
     """
     with working_copy(root, wait) as killed:
+        if killed is not None:
+            end_orphan(root)
         chosen = effective(root, settings, params_file)
         ledger = Ledger(root)
         with ledger.held(killed):

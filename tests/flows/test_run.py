@@ -5,9 +5,10 @@ import os
 import signal
 from typing import Any
 
+import psutil
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def versions(copy: Any) -> list[str]:
@@ -72,6 +73,8 @@ def test_kill_9_and_ctrl_c_and_then_the_same_command(small_copy: Any) -> None:
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
     hold.unlink()
+    orphan = json.loads((small_copy.root / ".equipoise" / "server.json").read_text())
+    assert psutil.pid_exists(orphan["pid"])
 
     hold = small_copy.hold("register")
     interrupted = small_copy.begin("run")
@@ -79,6 +82,7 @@ def test_kill_9_and_ctrl_c_and_then_the_same_command(small_copy: Any) -> None:
     os.kill(interrupted.pid, signal.SIGINT)
     output, _ = interrupted.communicate(timeout=60)
     assert interrupted.returncode == 130, output
+    assert not psutil.pid_exists(orphan["pid"])
     assert "the same command goes on" in output
     hold.unlink()
 
