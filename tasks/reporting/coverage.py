@@ -250,7 +250,7 @@ def _checks(found: Sequence[Mapping[str, Any]]) -> tuple[tuple[Check, ...], tupl
     """Checks to show and checks to fold away: what failed comes first, what passed is shown while it is asked for and short."""
     checks = [(_check(c), c) for c in found]
     failed = sorted((c for c, _ in checks if c.look in ("fail", "warn")), key=lambda c: c.look)
-    idle = [c for c, _ in checks if c.look == "unknown"]
+    idle = [c for c, _ in checks if c.look == "idle"]
     asked = [c for c, given in checks if c.look == "pass" and given.get("position") is not None]
     own = [c for c, given in checks if c.look == "pass" and given.get("position") is None]
     if len(asked) > MOST_PASSED:
@@ -261,7 +261,7 @@ def _checks(found: Sequence[Mapping[str, Any]]) -> tuple[tuple[Check, ...], tupl
 def _check(found: Mapping[str, Any]) -> Check:
     """A failed check is a warning or an error by its severity; an error would have stopped the run."""
     severity, outcome = str(found["severity"]), str(found["outcome"])
-    looks = {"pass": ("passed", "pass"), "not applicable": ("not applicable", "unknown")}
+    looks = {"pass": ("passed", "pass"), "not applicable": ("not applicable", "idle")}
     words, look = looks.get(outcome) or (("failed", "fail") if severity == "error" else ("warning", "warn"))
     subject = " by ".join(str(found[k]) for k in ("column", "attribute") if found.get(k))
     return Check(
