@@ -86,6 +86,7 @@ def gap_json(gap: GapFigure) -> dict[str, Any]:
         "value": rounded(gap.value),
         "low": rounded(gap.low),
         "high": rounded(gap.high),
+        "rows": gap.rows,
         "evidence": gap.evidence,
         "groups_used": list(gap.used),
         "groups_insufficient": list(gap.insufficient),

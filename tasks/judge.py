@@ -135,6 +135,7 @@ def _measure(rule: Rule, grouping: Grouping | None, scores: Scores, terms: Terms
         gap = gap_figure(rule.metric, scores.scored, scores.classes, Counted.of(scores.scored, grouping, terms), terms)
         left_out = "; ".join(f"{group}: {reason}" for group, reason in gap.insufficient.items())
         found, held = Measured(gap.value, gap.low, gap.high), gap.value is not None
+        rows = gap.rows
         why = left_out if held else f"{gap.note} ({left_out})" if left_out else gap.note
     attribute = grouping.name if grouping is not None else None
     return Outcome(rule, attribute, "insufficient evidence", why, found, rows, held=held)

@@ -32,7 +32,7 @@ from models.metrics.scored import Bools, Floats, Grouping, Scored
 class GapFigure:
     """A comparison of the groups of one attribute.
 
-    `used` names the groups it is made from, `insufficient` those left out with the reason. Evidence is 'sufficient' if
+    `used` names the groups it is made from, `rows` counts theirs, `insufficient` names those left out with the reason. Evidence is 'sufficient' if
     every group took part, 'partial' if at least one could not, 'insufficient' if nothing could be compared.
     """
 
@@ -40,6 +40,7 @@ class GapFigure:
     low: float | None
     high: float | None
     used: tuple[str, ...]
+    rows: int = 0
     insufficient: dict[str, str] = field(default_factory=dict)
     note: str = ""
 
@@ -93,7 +94,7 @@ def gap_figure(name: str, scored: Scored, classes: Sequence[str], counted: Count
         sums = bin_sums(scored, terms.bins, keys=grouping.ids, groups=len(grouping.groups))
         value = float(ece_worst_group(ece(sums), enough))
         found = intervals.of_largest_ece(sums[:, enough], terms.confidence)
-    return _gap_figure(value, found, used, left_out, "no group has enough rows")
+    return _gap_figure(value, found, grouping, used, left_out, "no group has enough rows")
 
 
 def worst(name: str, by_attribute: Mapping[str, GapFigure]) -> str | None:
@@ -122,7 +123,7 @@ def _rate_gap(name: str, classes: Sequence[str], counted: Counted, terms: Terms)
     interval = intervals.of_difference_gap if spec.how == "difference" else intervals.of_ratio_gap
     compared = all(bool((counted.masks[kind].sum(-1) >= 2).any()) for kind in spec.kinds)
     note = "every rate is 0, and 0 / 0 is no ratio" if compared else "fewer than two groups have enough rows"
-    return _gap_figure(value, interval(families, terms.confidence), tuple(used), left_out, note)
+    return _gap_figure(value, interval(families, terms.confidence), counted.grouping, tuple(used), left_out, note)
 
 
 def _reasons(kind: Kind, g: int, classes: Sequence[str], counted: Counted, terms: Terms) -> list[str]:
@@ -140,7 +141,10 @@ def _reasons(kind: Kind, g: int, classes: Sequence[str], counted: Counted, terms
     ]
 
 
-def _gap_figure(value: float, found: Interval, used: tuple[str, ...], left_out: dict[str, str], note: str) -> GapFigure:
+def _gap_figure(
+    value: float, found: Interval, grouping: Grouping, used: tuple[str, ...], left_out: dict[str, str], note: str
+) -> GapFigure:
+    rows = sum(int(count) for group, count in zip(grouping.groups, grouping.counts, strict=True) if group in used)
     if not np.isfinite(value):
-        return GapFigure(None, None, None, used, left_out, note)
-    return GapFigure(value, float(found.low), float(found.high), used, left_out)
+        return GapFigure(None, None, None, used, rows, left_out, note)
+    return GapFigure(value, float(found.low), float(found.high), used, rows, left_out)

@@ -69,6 +69,7 @@ def test_gaps_name_the_groups_that_they_are_made_of(audited):
         assert gap["evidence"] == "partial", name
         assert gap["groups_used"] == ["A", "B"]
         assert gap["groups_insufficient"] == ["tiny", "nobody"]
+        assert gap["rows"] == int(table["race"].isin(["A", "B"]).sum())
         assert gap["reasons"]["nobody"].startswith("0 rows")
         assert gap["low"] <= gap["value"] <= gap["high"]
         assert gap["low"] < gap["high"]
