@@ -32,8 +32,9 @@ from models.metrics.scored import Bools, Floats, Grouping, Scored
 class GapFigure:
     """A comparison of the groups of one attribute.
 
-    `used` names the groups it is made from, `rows` counts theirs, `insufficient` names those left out with the reason. Evidence is 'sufficient' if
-    every group took part, 'partial' if at least one could not, 'insufficient' if nothing could be compared.
+    `used` names the groups it is made from, `rows` counts theirs, `insufficient` names those left out with the reason.
+    Evidence is 'sufficient' if every group took part, 'partial' if at least one could not, 'insufficient' if nothing
+    could be compared.
     """
 
     value: float | None
