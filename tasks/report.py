@@ -146,7 +146,6 @@ STAGE = Stage(
         "split": "data/split/summary.json",
         "trials": "data/tune/trials.json",
         "choice": "data/tune/choice.json",
-        "train": "data/train/summary.json",
         "predictions": "data/evaluate/predictions.parquet",
         "evaluation": "data/evaluate/evaluation.json",
         "audit": "data/audit/audit.json",

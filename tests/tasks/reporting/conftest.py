@@ -238,45 +238,13 @@ def write_inputs(root: Path, case: Case) -> dict[str, Path]:
     predictions.to_parquet(paths["predictions"])
     rows.to_parquet(paths["rows"])
     rows[["row_id"]].assign(part="test").to_parquet(paths["parts"])
+    imbalance = {"expected": "the largest class has at most 5 times the rows of the smallest", "observed": "9.2"}
     results = [
-        {
-            "check": "imbalance_ratio",
-            "severity": "warning",
-            "outcome": "fail",
-            "column": "defaulted",
-            "attribute": None,
-            "expected": "the largest class has at most 5 times the rows of the smallest",
-            "observed": "9.2",
-            "position": 0,
-        },
-        {
-            "check": "missing_rate_gap",
-            "severity": "error",
-            "outcome": "pass",
-            "column": "income",
-            "attribute": "sex",
-            "expected": "at most 0.1",
-            "observed": "0.01",
-            "position": 1,
-        },
-        {
-            "check": "group_coverage",
-            "severity": "error",
-            "outcome": "not applicable",
-            "why": "no groups",
-            "position": 2,
-        },
-        {
-            "check": "column_type",
-            "severity": "error",
-            "outcome": "pass",
-            "column": "income",
-            "attribute": None,
-            "expected": "numbers",
-            "observed": None,
-            "position": None,
-        },
-    ]
+        {"check": "imbalance_ratio", "severity": "warning", "outcome": "fail", "column": "defaulted", "position": 0, **imbalance},
+        {"check": "missing_rate_gap", "severity": "error", "outcome": "pass", "column": "income", "attribute": "sex", "position": 1},
+        {"check": "group_coverage", "severity": "error", "outcome": "not applicable", "why": "no groups", "position": 2},
+        {"check": "column_type", "severity": "error", "outcome": "pass", "column": "income", "position": None},
+    ]  # fmt: skip
     written = {
         "schema": schema.model_dump(mode="json"),
         "card": make_card(rows, schema, make_facts(schema, case.rows), ["A note."]),
@@ -284,7 +252,6 @@ def write_inputs(root: Path, case: Case) -> dict[str, Path]:
         "split": make_split(case),
         "trials": trials,
         "choice": make_choice(trials),
-        "train": {"seeds": evaluation["seeds"]},
         "evaluation": evaluation,
         "audit": audit(scores, TERMS, with_intersections=True),
         "verdict": make_verdict(case, scores, champion),
