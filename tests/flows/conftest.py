@@ -186,6 +186,14 @@ class SmallCopy:
         """`equipoise …` without waiting for its end."""
         return self._begin([sys.executable, "-c", "from flows.command import main; main()", *words])
 
+    def prefect(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """`prefect …` to its end."""
+        return self._run([sys.executable, "-m", "prefect", *words], PATIENCE_SECONDS)
+
+    def begin_prefect(self, *words: str) -> subprocess.Popen[str]:
+        """`prefect …` without waiting for its end."""
+        return self._begin([sys.executable, "-m", "prefect", *words])
+
     def begin_dvc(self, *words: str) -> subprocess.Popen[str]:
         """`dvc …` without waiting for its end."""
         return self._begin([sys.executable, "-m", "dvc", *words])

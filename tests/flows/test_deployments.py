@@ -1,0 +1,106 @@
+"""infra/prefect.yaml against a real server and a real worker, by the commands that the README gives."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+PATIENCE_SECONDS = 300.0
+
+
+@pytest.fixture
+def served(small_copy: Any, repository: Path, tmp_path: Path) -> Iterator[Any]:
+    """The small working copy with the deployments' file, and a Prefect server on loopback with a database of its own."""
+    shutil.copytree(repository / "infra", small_copy.root / "infra")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    small_copy.environment["PREFECT_HOME"] = str(tmp_path / "prefect")
+    small_copy.environment["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
+        env=small_copy.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not _answers(small_copy.environment["PREFECT_API_URL"]):
+            assert server.poll() is None, "the server did not start"
+            assert time.monotonic() < end, "the server did not answer"
+            time.sleep(0.5)
+        yield small_copy
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=5):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def call(copy: Any, path: str, content: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the server's API answers."""
+    request = urllib.request.Request(
+        f"{copy.environment['PREFECT_API_URL']}/{path}",
+        json.dumps(content).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        rows: list[dict[str, Any]] = json.load(answer)
+    return rows
+
+
+def prefect(copy: Any, *words: str) -> str:
+    """`prefect …`, which must succeed."""
+    done = copy.prefect(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return str(done.stdout)
+
+
+def test_a_worker_runs_the_deployments_and_a_run_by_hand_meets_them(served: Any) -> None:
+    prefect(served, "work-pool", "create", "equipoise", "--type", "process")
+    prefect(served, "--no-prompt", "deploy", "--prefect-file", "infra/prefect.yaml", "--all")
+    deployed = {d["name"]: d for d in call(served, "deployments/filter", {})}
+    assert set(deployed) == {"on-demand", "nightly"}
+    assert [s["schedule"]["cron"] for s in deployed["nightly"]["schedules"]] == ["0 2 * * *"]
+    assert deployed["on-demand"]["schedules"] == []
+
+    prefect(served, "deployment", "run", "retrain/on-demand", "--params", '{"overrides": {"seed": 3}}')
+    hold = served.hold("split")
+    worker = served.begin_prefect("worker", "start", "--pool", "equipoise", "--run-once")
+    served.wait_for("split")
+    assert "Another run works in" in served.command("run").stderr
+    hold.unlink()
+    worker.wait(timeout=PATIENCE_SECONDS)
+
+    (run,) = call(served, "flow_runs/filter", {"flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}}})
+    assert run["state"]["type"] == "COMPLETED", run["state"]
+    assert run["state"]["message"] == "registered lending@v1 (champion)"
+    names = {t["name"].partition("-")[0] for t in call(served, "task_runs/filter", {})}
+    assert names == set(served.executions())
+    kinds = {a["key"]: a["type"] for a in call(served, "artifacts/filter", {}) if a["key"]}
+    assert kinds == {"leaderboard": "table", "verdict": "markdown", "report": "markdown", "summary": "markdown"}
+    assert any(
+        "split: splitting" in log["message"] or "splitting" in log["message"] for log in call(served, "logs/filter", {})
+    )
+    assert served.clean()
+
+    # The same by hand, against the same server: nothing to do with the same override, all anew without it.
+    assert "Nothing to do" in served.command("run", "--set", "seed=3").stdout
+    refused = served.command("run", "--set", "seed=200")
+    assert refused.returncode == 3, refused.stdout + refused.stderr
+    states = {r["state"]["name"] for r in call(served, "flow_runs/filter", {})}
+    assert "Refused" in states
