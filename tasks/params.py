@@ -212,6 +212,9 @@ class Search(Section):
     recipes: tuple[str | dict[str, Any], ...] = Field(
         ..., min_length=1, description="Names (`ldam_drw`) or compositions by slot."
     )
+    unsuitable: Literal["error", "leave_out"] = Field(
+        "error", description="What becomes of a recipe that does not fit the data, such as one for tables on images."
+    )
     trials: Annotated[int, Field(ge=2)] = Field(
         24, description="Configurations tried. 'none' and 'prior_threshold' are always among them."
     )

@@ -9,11 +9,11 @@ import pandas as pd
 
 from models.balancing.component import Resampler
 from models.errors import InputError
-from models.recipe import competitors
 from models.schema import Schema
 from models.seeds import derive_seed
 from tasks.params import Params
 from tasks.parts import read_rows, read_schema, rows_of
+from tasks.search.entrants import entrants
 from tasks.sources.parquet import write_parquet
 from tasks.stage import Paths, Stage, replacing, write_json
 
@@ -52,11 +52,9 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
 
 def named_resamplers(params: Params, schema: Schema) -> dict[str, Resampler]:
     """Every resampler that a recipe names, once, by its name; one that does not fit the data is an InputError."""
-    image = any(c.kind == "image" for c in schema.columns)
     found: dict[str, Resampler] = {}
-    for name, recipe in competitors(params.search.recipes).items():
+    for recipe in entrants(params.search, schema).values():
         if recipe.resample is not None:
-            recipe.check(schema.target.kind, bool(schema.sensitive), image, f"params.yaml: search.recipes: {name}")
             found[recipe.resample.name] = recipe.resample
     return dict(sorted(found.items()))
 

@@ -12,7 +12,7 @@ from models.learners import resolve_learners
 from models.learners.learner import Plan
 from models.metrics.names import BY_GROUP
 from models.preprocess import Preprocessor
-from models.recipe import Recipe, competitors
+from models.recipe import Recipe
 from models.schema import Schema
 from tasks.params import Params
 from tasks.parts import read_rows, read_schema, rows_of, training_rows
@@ -22,6 +22,7 @@ from tasks.search.board import Board
 from tasks.search.campaign import Course, Record, Terms
 from tasks.search.choice import Goal
 from tasks.search.cluster import cluster
+from tasks.search.entrants import entrants
 from tasks.search.ledger import Ledger, identity
 from tasks.search.progress import Progress
 from tasks.search.space import Pair, pairs
@@ -38,15 +39,8 @@ CODE = ("models", "tasks/search", "tasks/tune.py", "tasks/parts.py", "tasks/scor
 def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     """Write trials.json, every configuration with its results, and choice.json."""
     schema = read_schema(inputs["rows"].parent)
-    recipes = competitors(params.search.recipes)
+    recipes = entrants(params.search, schema)
     image = any(c.kind == "image" for c in schema.features(params.model.sensitive_features))
-    for position, recipe in enumerate(recipes.values()):
-        recipe.check(
-            schema.target.kind,
-            bool(schema.sensitive),
-            image,
-            f"params.yaml: search.recipes ('{recipe.name}', the {position + 1}. that competes)",
-        )
     device = device_of(params.resources.device)
     terms = _terms(params, pairs(recipes, resolve_learners(params.model.learners, image), image), schema)
     ledger = Ledger(_state(outputs) / _identity(params, inputs, device))
