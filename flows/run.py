@@ -16,6 +16,7 @@ from flows.unseen import lost_version, stale_data, stale_verdict
 from models.errors import InputError
 from tasks.overrides import Effective, Settings, effective, write
 from tasks.params import check_recipes
+from tasks.sources.catalog import find_entry
 
 log = logging.getLogger("equipoise")
 
@@ -72,6 +73,8 @@ def opened(root: Path, settings: Settings = (), params_file: Path | None = None,
         if killed is not None:
             end_orphan(root)
         chosen = effective(root, settings, params_file)
+        if chosen.params.data.name is not None and chosen.params.data.path is None:
+            find_entry(chosen.params.data.name)
         ledger = Ledger(root)
         with ledger.held(killed):
             write(root, chosen)
