@@ -2,7 +2,7 @@
 SHELL := bash
 BIN := .venv/bin
 
-.PHONY: help demo test lint format lock setup clean
+.PHONY: help demo test lint format bench lock setup clean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -25,6 +25,15 @@ lint: setup  ## Linter, formatter and type checker; changes nothing
 format: setup  ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Every module of benchmarks/ that can be run, but for the one that brings the results into the README.
+BENCHMARKS = $(filter-out readme,$(basename $(notdir $(shell grep -l __main__ benchmarks/*.py))))
+
+bench: setup  ## All benchmarks, one after the other; `make bench-adult` (and so on) runs benchmarks/adult.py alone
+	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
+
+bench-%: setup
+	@$(BIN)/python -m benchmarks.$(subst -,_,$*)
 
 lock: setup  ## Resolve pyproject.toml anew into requirements.lock
 	@infra/lock.sh

@@ -1,0 +1,87 @@
+"""What a run costs beyond its stages' own work: Prefect, DVC, imports; and how long `make demo` takes and is silent.
+
+Run it: `make bench-overhead`. Every run happens in a fresh clone; a stage's own work is what its `execute` takes, by a
+clock in the same process, and all the rest from the start of the command to its end is overhead. The runs that are
+repeated search little, as the overhead does not depend on it; the demo is `equipoise run` as it is, after installation.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from benchmarks.clones import Clone, Timed, as_settings, cloned, prefect_server
+from benchmarks.table import Row, publish
+
+LITTLE = (
+    "search.recipes=[none]", "search.trials=4", "search.rounds=1", "search.rungs=1", "model.epochs=2",
+    "model.iterations=20", "model.refits=1", "evaluate.bootstrap=100",
+    "gates.rules=[{metric: roc_auc, at_least: 0.5}]",
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The demo first, then the short runs in turns."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead")
+    parser.add_argument("--runs", type=int, default=2, help="short runs of each kind")
+    parser.add_argument("--no-demo", action="store_true", help="leave out the demo, which takes some minutes")
+    asked = parser.parse_args(arguments)
+    own: list[float] = []
+    running: list[float] = []
+    nothing: list[float] = []
+    demos: list[Timed] = []
+    with cloned() as clone:
+        # Once in a life: Prefect makes its database, Python compiles the clone.
+        clone.equipoise("run", *as_settings(LITTLE))
+        if not asked.no_demo:
+            clone.forget()
+            demos.append(_checked(clone.equipoise("run")))
+            nothing.append(_idle(clone))
+        for _ in range(asked.runs):
+            clone.forget()
+            own.append(_checked(clone.equipoise("run", *as_settings(LITTLE))).outside)
+            nothing.append(_idle(clone, *as_settings(LITTLE)))
+        with prefect_server(clone.environment) as api:
+            for _ in range(asked.runs):
+                clone.forget()
+                running.append(_checked(clone.equipoise("run", *as_settings(LITTLE), api=api)).outside)
+    rows = [
+        Row("not in stages, Prefect's own server", own + [demo.outside for demo in demos], "s", at_most=20),
+        Row("not in stages, a running server", running, "s", at_most=12),
+        Row("a run with nothing to do", nothing, "s", at_most=4),
+    ]
+    for demo in demos:
+        rows += [
+            Row("`make demo` after installation", [demo.seconds], "s", at_most=180),
+            Row("its stages' own work", [sum(demo.stages.values())], "s"),
+            Row("its longest silence", [demo.silence], "s", at_most=5),
+        ]
+    publish(
+        "overhead",
+        "Time beyond the stages' own work",
+        rows,
+        command="make bench-overhead",
+        notes=[
+            "From the start of the command to the end of its process. The first row includes the start and the end of "
+            "Prefect's ephemeral server; its database exists already."
+        ],
+    )
+
+
+def _checked(timed: Timed) -> Timed:
+    """A run that went through all stages."""
+    if timed.code not in (0, 3) or len(timed.stages) != 11:
+        raise RuntimeError(f"the run ended with exit code {timed.code} after {', '.join(timed.stages) or 'no stage'}")
+    return timed
+
+
+def _idle(clone: Clone, *words: str) -> float:
+    """Seconds of the same command once more."""
+    timed = clone.equipoise("run", *words)
+    if timed.stages or not any("Nothing to do" in line for _, line in timed.lines):
+        raise RuntimeError(f"the second run found something to do: {', '.join(timed.stages)}")
+    return timed.seconds
+
+
+if __name__ == "__main__":
+    main()
