@@ -2,43 +2,26 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
 from models.balancing import catalogue
-from models.balancing.component import Loss, Mixer, Sampler, Scores, Weigher
-from models.data import Batch, Statistics, one_hot
+from models.balancing.component import Head, Loss, Sampler, Schedule, Scores, Weigher, WeightAdjuster
+from models.balancing.probe import GROUPS, case
+from models.balancing.rules import ON_BATCHES, RULES, run
+from models.data import Statistics
 from models.errors import InputError
+from models.recipe import parse
 
-CLASSES, GROUPS, ROWS = 4, 3, 16
+CLASSES = 4
 METHODS = list(catalogue().values())
 BY_SLOT = {slot: [m for m in METHODS if m.slot == slot] for slot in {m.slot for m in METHODS}}
-PROGRESS = torch.tensor(0.5)
 
 
 def named(methods):
     return pytest.mark.parametrize("method", methods, ids=lambda m: m.name)
-
-
-def statistics(absent_class: int | None = None) -> Statistics:
-    cells = torch.tensor([[50.0, 30, 20], [20, 10, 5], [8, 4, 2], [3, 2, 1]])
-    if absent_class is not None:
-        cells[absent_class] = 0
-    return Statistics(cells.sum(1), cells.sum(0), cells, int(cells.sum()))
-
-
-def batch(rows: int = ROWS, one_group: bool = False, seed: int = 0) -> Batch:
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.randint(CLASSES, (rows,), generator=generator)
-    groups = torch.zeros(rows, dtype=torch.long) if one_group else torch.randint(GROUPS, (rows,), generator=generator)
-    inputs = torch.randn(rows, 5, generator=generator)
-    empty = torch.zeros(rows, 0, dtype=torch.long)
-    return Batch(inputs, empty, one_hot(labels, CLASSES), labels, groups, torch.ones(rows), torch.arange(rows))
-
-
-def logits(rows: int = ROWS, seed: int = 1) -> torch.Tensor:
-    return torch.randn(rows, CLASSES, generator=torch.Generator().manual_seed(seed))
 
 
 @named(METHODS)
@@ -47,8 +30,10 @@ def test_builds_from_defaults_and_says_where_it_comes_from(method):
     assert built.name
     assert built.slot
     assert built.tasks
-    assert built.source.title
     assert built.formula
+    assert built.source.title
+    assert method.__doc__
+    assert not method.__doc__.startswith(f"{method.__name__}(")
     for name, allowed in method.hyperparameters().items():
         allowed.check(getattr(built, name), name)
         if allowed.low is not None:
@@ -56,6 +41,11 @@ def test_builds_from_defaults_and_says_where_it_comes_from(method):
             allowed.check(allowed.low, name)
             allowed.check(allowed.high, name)
     json.dumps({n: dataclasses.asdict(r) for n, r in method.hyperparameters().items()}, default=str)
+
+
+@named(METHODS)
+def test_a_recipe_can_be_made_of_it_by_name(method):
+    assert method.name in {c.name for c in parse(method.name).everything()}
 
 
 @named([m for m in METHODS if any(r.minimum > float("-inf") for r in m.hyperparameters().values())])
@@ -71,159 +61,133 @@ def test_an_unknown_hyperparameter_is_refused(method):
         method.build({"nonsense": 1})
 
 
-@named(BY_SLOT["loss"])
-@pytest.mark.parametrize("scale", [1.0, 1e4, -1e4])
-@pytest.mark.parametrize("rows", [1, ROWS])
-def test_losses_and_gradients_stay_finite(method: type[Loss], scale, rows):
-    part, given = method.build({}), (logits(rows) * scale).requires_grad_()
-    losses = part.losses(part.init(statistics()), given, batch(rows), PROGRESS)
-    assert losses.shape == (rows,)
-    assert torch.isfinite(losses).all()
-    losses.sum().backward()
-    assert torch.isfinite(given.grad).all()
+def test_titles_are_those_of_the_list_of_papers(repository):
+    listed = Path(repository).parent / "shared" / "methods" / "methods.tsv"
+    if not listed.is_file():
+        pytest.skip(f"no list of papers at {listed}")
+    rows = [line.split("\t") for line in listed.read_text(encoding="utf-8").splitlines()[1:]]
+    plain = {"".join(filter(str.isalnum, row[3].lower())): row[3] for row in rows}
+    for method in METHODS:
+        for source in (method.source, *method.also):
+            known = plain.get("".join(filter(str.isalnum, source.title.lower())), source.title)
+            assert source.title == known, method.name
 
 
-@named(BY_SLOT["loss"])
-def test_loss_stands_a_class_without_training_rows(method: type[Loss]):
-    part = method.build({})
-    for absent in range(CLASSES):
-        losses = part.losses(part.init(statistics(absent)), logits(), batch(), PROGRESS)
-        assert torch.isfinite(losses[batch().labels != absent]).all()
+# --- methods that act on batches: the rules of the contract ---
 
 
-@named(BY_SLOT["loss"])
-def test_permuting_class_ids_permutes_the_loss(method: type[Loss]):
-    order = torch.tensor([2, 0, 3, 1])
-    counts, given = statistics(), batch()
-    permuted = Statistics(
-        counts.class_counts[order], counts.group_counts, counts.class_group_counts[order], counts.rows
-    )
-    labels = order.argsort()[given.labels]
-    moved = given._replace(labels=labels, targets=given.targets[:, order])
-    part = method.build({})
-    before = part.losses(part.init(counts), logits(), given, PROGRESS)
-    after = part.losses(part.init(permuted), logits()[:, order], moved, PROGRESS)
-    torch.testing.assert_close(before, after)
-
-
-@named(BY_SLOT["loss"])
-def test_hyperparameters_may_be_tensors_in_a_population(method: type[Loss]):
-    names = [n for n, r in method.hyperparameters().items() if r.searched]
-    spread = {n: torch.tensor([_low(method, n), _high(method, n)]) for n in names} or {"unused": torch.zeros(2)}
-    state, given = method.build({}).init(statistics()), batch()
-
-    def one(hyper, scores):
-        part = method.build({}).with_values({k: v for k, v in hyper.items() if k in names})
-        return part.losses(state, scores, given, PROGRESS)
-
-    together = torch.func.vmap(one, in_dims=(0, None))(spread, logits())
-    for member in range(2):
-        values = {n: float(spread[n][member]) for n in names}
-        alone = method.build({}).with_values(values).losses(state, logits(), batch(), PROGRESS)
-        torch.testing.assert_close(together[member], alone)
-
-
-def _low(method, name):
-    allowed = method.hyperparameters()[name]
-    return float(allowed.choices[0] if allowed.choices else allowed.low)
-
-
-def _high(method, name):
-    allowed = method.hyperparameters()[name]
-    return float(allowed.choices[-1] if allowed.choices else allowed.high)
-
-
-@named(BY_SLOT["loss"])
-def test_loss_works_in_bfloat16(method: type[Loss]):
-    part = method.build({})
-    half = part.losses(part.init(statistics()), logits().bfloat16().float(), batch(), PROGRESS)
-    full = part.losses(part.init(statistics()), logits(), batch(), PROGRESS)
-    torch.testing.assert_close(half, full, rtol=0.1, atol=0.1)
+@named([m for m in METHODS if m.slot in ON_BATCHES])
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_rule_of_the_contract(rule, method):
+    rule(method)
 
 
 @named([m for m in METHODS if issubclass(m, (Loss, Weigher))])
 def test_row_weights_are_the_gradient_weights_of_cross_entropy(method):
-    part, counts, given = method.build({}), statistics(), batch()
-    weights = part.row_weights(counts, given.labels, given.groups)
+    part, given = method.build({}), case(method)
+    weights = part.row_weights(given.statistics, given.batch.labels, given.batch.groups)
     if weights is None:
-        pytest.skip("depends on the model")
-    plain = catalogue()["none"].build({}).losses({}, logits(), given, PROGRESS)
+        return
+    plain = catalogue()["none"].build({}).losses({}, given.logits, given.batch, given.progress)
     if isinstance(part, Loss):
-        direct = part.losses(part.init(counts), logits(), given, PROGRESS)
+        direct = part.losses(part.init(given.statistics), given.logits, given.batch, given.progress)
     else:
-        direct = part.weigh(part.init(counts), plain, given, PROGRESS)[0] * plain
+        direct = part.weigh(part.init(given.statistics), plain, given.batch, given.progress)[0] * plain
     torch.testing.assert_close(direct, weights * plain)
 
 
+@named(BY_SLOT["loss"])
+def test_loss_stands_a_class_without_training_rows(method: type[Loss]):
+    given, part = case(method), method.build({})
+    for absent in range(given.classes):
+        cells = given.statistics.class_group_counts.clone()
+        cells[absent] = 0
+        counts = Statistics(cells.sum(1), cells.sum(0), cells, int(cells.sum()))
+        state = {**part.parameters(counts, 6, torch.Generator().manual_seed(0)), **part.init(counts)}
+        losses = part.losses(state, given.logits, given.batch, given.progress)
+        assert torch.isfinite(losses if part.set_level else losses[given.batch.labels != absent]).all()
+
+
 @named(BY_SLOT["weigh"])
-@pytest.mark.parametrize("one_group", [False, True])
-@pytest.mark.parametrize("rows", [1, ROWS])
-def test_weights_are_finite_and_state_is_not_changed_in_place(method: type[Weigher], rows, one_group):
-    part = method.build({})
-    state = part.init(statistics())
-    before = {k: v.clone() for k, v in state.items()}
-    weights, after = part.weigh(state, logits(rows).square().sum(-1), batch(rows, one_group), PROGRESS)
-    assert weights.shape == (rows,)
-    assert torch.isfinite(weights).all()
-    assert (weights >= 0).all()
-    assert after.keys() == state.keys()
-    for key, value in before.items():
-        torch.testing.assert_close(state[key], value)
-        assert after[key].shape == value.shape
-
-
-@named(BY_SLOT["sample"])
-def test_sampling_probabilities_sum_to_one(method: type[Sampler]):
-    given, part = batch(200), method.build({})
-    counts = torch.bincount(given.labels, minlength=CLASSES).float()
-    cells = torch.zeros(CLASSES, GROUPS)
-    for progress in (0.0, 0.5, 1.0):
-        p = part.probabilities({}, given.labels, given.groups, Statistics(counts, cells.sum(0), cells, 200), progress)
-        assert p.shape == (200,)
-        assert (p >= 0).all()
-        torch.testing.assert_close(p.sum(), torch.tensor(1.0))
+def test_weights_are_not_negative(method: type[Weigher]):
+    for scale in (1.0, 1e4):
+        assert (run(method, case(method, scale=scale))["weights"] >= 0).all()
 
 
 @named(BY_SLOT["mix"])
-@pytest.mark.parametrize("rows", [1, ROWS])
-def test_mixing_keeps_targets_a_distribution_and_its_argument_untouched(method: type[Mixer], rows):
-    given, part = batch(rows), method.build({})
-    copies = [t.clone() for t in given if t is not None]
-    draws = {k: v[0] for k, v in part.draw(torch.Generator().manual_seed(0), 1, rows).items()}
-    mixed = part.mix(part.init(statistics()), given, None, draws, PROGRESS)
-    torch.testing.assert_close(mixed.targets.sum(-1), torch.ones(rows))
-    assert mixed.inputs.shape == given.inputs.shape
-    for tensor, copy in zip([t for t in given if t is not None], copies, strict=True):
-        torch.testing.assert_close(tensor, copy)
-
-
-@named(BY_SLOT["mix"])
-def test_same_seed_same_draws(method: type[Mixer]):
-    part = method.build({})
-    first, second = (part.draw(torch.Generator().manual_seed(7), 3, ROWS) for _ in range(2))
+def test_mixed_targets_are_distributions_and_the_same_seed_draws_the_same(method):
+    for rows in (1, 16):
+        targets = run(method, case(method, rows))["targets"]
+        torch.testing.assert_close(targets.sum(-1), torch.ones(rows))
+    first, second = (method.build({}).draw(torch.Generator().manual_seed(7), 3, 16) for _ in range(2))
     assert all(torch.equal(first[k], second[k]) for k in first)
 
 
+# --- the other slots ---
+
+
+@named(BY_SLOT["sample"])
+@pytest.mark.parametrize("one_group", [False, True])
+def test_sampling_probabilities_sum_to_one(method: type[Sampler], one_group):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(CLASSES, (200,), generator=generator)
+    groups = torch.randint(GROUPS, (200,), generator=generator) * (not one_group)
+    cells = torch.bincount(labels * GROUPS + groups, minlength=CLASSES * GROUPS).reshape(CLASSES, GROUPS).float()
+    counts, part = Statistics(cells.sum(1), cells.sum(0), cells, 200), method.build({})
+    state = part.init(labels, groups, counts, generator)
+    for progress in (0.0, 0.3, 0.5, 0.99, 1.0):
+        p = part.probabilities(state, labels, groups, counts, progress)
+        assert p.shape == (200,)
+        assert (p >= 0).all()
+        torch.testing.assert_close(p.sum(), torch.tensor(1.0))
+    judged = part.judged(labels[:50], groups[:50], counts)
+    assert judged is None or (judged.shape == (50,) and torch.isfinite(judged).all())
+
+
 @named(BY_SLOT["schedule"])
-def test_phases_are_shares_that_sum_to_one(method):
+def test_phases_are_shares_that_sum_to_one(method: type[Schedule]):
     phases = method.build({}).phases()
     assert sum(p.share for p in phases) == pytest.approx(1)
     assert all(p.share > 0 for p in phases)
 
 
 @named(BY_SLOT["head"])
-def test_head_gives_logits(method):
+def test_head_gives_finite_logits_and_gradients_alone_and_in_a_population(method: type[Head]):
+    torch.manual_seed(0)
     module = method.build({}).classifier(8, CLASSES)
-    assert module(torch.randn(5, 8)).shape == (5, CLASSES)
-    assert torch.isfinite(module(torch.zeros(2, 8))).all()
+    for scale in (0.0, 1.0, 1e4):
+        features = (scale * torch.randn(5, 8)).requires_grad_()
+        logits = module(features)
+        assert logits.shape == (5, CLASSES)
+        assert torch.isfinite(logits).all()
+        logits.sum().backward()
+        assert torch.isfinite(features.grad).all()
+    members = {k: torch.stack([v.detach(), 2 * v.detach()]) for k, v in module.named_parameters()}
+    features = torch.randn(2, 5, 8)
+    together = torch.func.vmap(lambda p, f: torch.func.functional_call(module, p, (f,)))(members, features)
+    torch.testing.assert_close(together[0], module(features[0]))
 
 
-@named(BY_SLOT["adjust"])
-def test_adjusted_probabilities_stay_probabilities_and_survive_a_round_trip(method):
-    part, given = method.build({}), batch(200)
-    scores = Scores(torch.log_softmax(logits(200).double(), -1), torch.log_softmax(logits(200).double(), -1))
-    state = part.fit(scores, given.labels, given.groups, given.weights, statistics())
-    adjusted = part.adjust(state, scores, given.groups)
+@named([m for m in BY_SLOT["adjust"] if not issubclass(m, WeightAdjuster)])
+@pytest.mark.parametrize("one_group", [False, True])
+def test_adjusted_probabilities_stay_probabilities_and_survive_a_round_trip(method, one_group):
+    part, given = method.build({}), case(method, 200, one_group=one_group)
+    z = torch.log_softmax(given.logits.double(), -1)
+    scores, batch = Scores(z, z), given.batch
+    state = part.fit(scores, batch.labels, batch.groups, batch.weights, given.statistics)
+    adjusted = part.adjust(state, scores, batch.groups)
     torch.testing.assert_close(adjusted.log_probabilities.exp().sum(-1), torch.ones(200, dtype=torch.float64))
-    again = part.adjust({k: v.clone() for k, v in state.items()}, scores, given.groups)
+    assert torch.isfinite(adjusted.decision).all()
+    again = part.adjust({k: v.clone() for k, v in state.items()}, scores, batch.groups)
     assert torch.equal(adjusted.decision, again.decision)
+    few = part.adjust(state, Scores(z[:1], z[:1]), batch.groups[:1])
+    torch.testing.assert_close(few.decision, adjusted.decision[:1])
+
+
+@named([m for m in BY_SLOT["adjust"] if not issubclass(m, WeightAdjuster)])
+def test_adjusting_stands_calibration_rows_of_one_class(method):
+    part, given = method.build({}), case(method, 50)
+    z = torch.log_softmax(given.logits.double(), -1)
+    labels = torch.ones_like(given.batch.labels)
+    state = part.fit(Scores(z, z), labels, given.batch.groups, given.batch.weights, given.statistics)
+    assert torch.isfinite(part.adjust(state, Scores(z, z), given.batch.groups).decision).all()

@@ -29,9 +29,10 @@ TRAIN, VALID = make(1500), make(400, 1)
 INPUTS = Input(6, (4, 4))
 PLAN = Plan(budget=4, batch_size=64, hidden=(16,), patience=10)
 RECIPES = [
-    "none", "focal_mixup", "ldam_drw", "drs", "group_dro", "class_balanced_sampling", "balanced_softmax", "class_balanced",
-    "weighted_ce", "square_root_sampling", "logit_adjusted", "effective_number_mixup",
+    "none", "focal_mixup", "ldam_drw", "group_dro_class_balanced_sampling", "crt_mixup", "lws_label_smoothing",
+    "feasible_learning_adversary_sam", "per_class_normalized_balanced_mixup_separation",
 ]  # fmt: skip
+"""Compositions; single methods are the training battery's."""
 
 
 def members(recipe, count):

@@ -1,0 +1,184 @@
+"""Small made-up cases, and how a method of each slot is called on one: what the rules of the contract look at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.balancing.component import (
+    Component,
+    GradientTransform,
+    Learning,
+    Loss,
+    Mixer,
+    Regularizer,
+    Sampler,
+    State,
+    Weigher,
+)
+from models.data import Batch, Statistics, one_hot
+
+ROWS, GROUPS, FEATURES = 16, 3, 6
+CELLS = ((50.0, 30.0, 20.0), (20.0, 10.0, 5.0), (8.0, 4.0, 2.0), (3.0, 2.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One batch with all that a method may ask for; every tensor is on one device."""
+
+    statistics: Statistics
+    batch: Batch
+    partner: Batch
+    logits: Tensor
+    progress: Tensor
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.logits.shape[-1]
+
+    def to(self, device: str) -> Case:
+        """The same case on another device."""
+
+        def moved(tree: Any) -> Any:
+            return type(tree)(*(v.to(device) if isinstance(v, Tensor) else v for v in tree))
+
+        return Case(
+            moved(self.statistics), moved(self.batch), moved(self.partner), self.logits.to(device), self.progress.to(device)
+        )  # fmt: skip
+
+    def with_class_order(self, order: Tensor) -> Case:
+        """The same rows under other class ids: what was class order[i] is class i."""
+
+        def renamed(batch: Batch) -> Batch:
+            return batch._replace(labels=order.argsort()[batch.labels], targets=batch.targets[:, order])
+
+        s = self.statistics
+        counts = Statistics(s.class_counts[order], s.group_counts, s.class_group_counts[order], s.rows)
+        return replace(
+            self,
+            statistics=counts,
+            batch=renamed(self.batch),
+            partner=renamed(self.partner),
+            logits=self.logits[:, order],
+        )
+
+
+def case(
+    method: type[Component],
+    rows: int = ROWS,
+    scale: float = 1.0,
+    absent: int | None = None,
+    one_group: bool = False,
+    seed: int = 0,
+) -> Case:
+    """A case that suits the method: two classes if it serves no more, images if it needs them.
+
+    `scale` multiplies the logits, `absent` is a class without rows in the batch, `one_group` puts all rows into group 0.
+    """
+    classes = len(CELLS) if "multiclass" in method.tasks else 2
+    generator = torch.Generator().manual_seed(seed)
+    shape = (3, 8, 8) if "image" in method.needs else (5,)
+    cells = torch.tensor(CELLS[:classes])
+    statistics = Statistics(cells.sum(1), cells.sum(0), cells, int(cells.sum()))
+
+    def batch() -> Batch:
+        labels = torch.randint(classes, (rows,), generator=generator)
+        if absent is not None:
+            labels = torch.where(labels == absent, (absent + 1) % classes, labels)
+        groups = torch.randint(GROUPS, (rows,), generator=generator) * (not one_group)
+        inputs = torch.randn(rows, *shape, generator=generator)
+        features = torch.randn(rows, FEATURES, generator=generator).relu()
+        empty = torch.zeros(rows, 0, dtype=torch.long)
+        return Batch(
+            inputs, empty, one_hot(labels, classes), labels, groups, torch.ones(rows), torch.arange(rows), features
+        )
+
+    given, partner = batch(), batch()
+    logits = scale * torch.randn(rows, classes, generator=generator)
+    return Case(statistics, given, partner, logits, torch.tensor(0.6))
+
+
+def prepared(part: Component, given: Case) -> State:
+    """The state with which a method begins, its own parameters and its memory of the batch's rows included."""
+    generator = torch.Generator().manual_seed(1)
+    state: State = {}
+    if isinstance(part, Learning):
+        state.update(part.parameters(given.statistics, FEATURES, generator))
+    if isinstance(part, (Loss, Mixer)):
+        state.update(part.init(given.statistics))
+    elif isinstance(part, Weigher):
+        state.update(part.init(given.statistics))
+        state.update({k: v[given.batch.rows] for k, v in part.init_rows(given.statistics).items()})
+    elif isinstance(part, Regularizer):
+        state.update(part.init(given.statistics, FEATURES))
+    elif isinstance(part, GradientTransform):
+        state.update(part.init(net_parameters(given)))
+    elif isinstance(part, Sampler):
+        state.update(part.init(given.batch.labels, given.batch.groups, given.statistics, generator))
+    return state
+
+
+def draws(part: Component, given: Case) -> dict[str, Tensor]:
+    """The random numbers that a method draws for the case's batch."""
+    if not isinstance(part, Mixer):
+        return {}
+    drawn = part.draw(torch.Generator().manual_seed(2), 1, given.logits.shape[0])
+    return {k: v[0] for k, v in drawn.items()}
+
+
+def net_parameters(given: Case) -> State:
+    """The parameters of a made-up net: a matrix and a bias of its body, and a linear classifier."""
+    shapes = {
+        "body.0.weight": (FEATURES, 5),
+        "body.0.bias": (FEATURES,),
+        "classifier.weight": (given.classes, FEATURES),
+    }
+    device = given.logits.device
+    return {k: (torch.arange(math.prod(s), device=device) ** 2 * 0.37 + 1).sin().reshape(s) for k, s in shapes.items()}
+
+
+def net_gradients(given: Case, per_class: bool) -> State:
+    """Gradients of the made-up net, which follow from the case's logits; with `per_class` one per class."""
+    parameters, p = net_parameters(given), torch.softmax(given.logits, -1)
+    pull = (p - given.batch.targets).mean(0)
+    if not per_class:
+        return {k: v * pull.square().sum() for k, v in parameters.items()}
+    weights = pull.reshape(-1, 1)
+    return {k: (weights * v.flatten()).reshape(-1, *v.shape) for k, v in parameters.items()}
+
+
+def outputs(part: Component, state: Mapping[str, Tensor], drawn: dict[str, Tensor], given: Case) -> dict[str, Tensor]:
+    """Everything that a method makes of one batch, by name; `next.…` is its next state."""
+    held, batch, logits = dict(state), given.batch, given.logits
+    if isinstance(part, Loss):
+        following = part.advance(held, logits.detach(), batch, given.progress)
+        found = {"losses": part.losses(held, logits, batch, given.progress)}
+    elif isinstance(part, Weigher):
+        losses = -(batch.targets * torch.log_softmax(logits, -1)).sum(-1).detach()
+        weights, following = part.weigh(held, losses, batch, given.progress)
+        found = {"weights": weights}
+    elif isinstance(part, Regularizer):
+        assert batch.features is not None
+        penalty, following = part.penalty(held, batch.features, logits, batch, given.progress)
+        found = {"penalty": penalty}
+    elif isinstance(part, Mixer):
+        other = given.partner if part.partners() is not None else None
+        mixed, following = part.mix(held, batch, other, drawn, given.progress), held
+        found = {"inputs": mixed.inputs, "targets": mixed.targets}
+    elif isinstance(part, GradientTransform):
+        parameters, gradients = net_parameters(given), net_gradients(given, part.per_class)
+        update = part.transform(held, gradients, parameters, given.progress)
+        following = update.state
+        found = {f"gradient.{k}": v for k, v in update.gradients.items()}
+        found.update({f"direction.{k}": v for k, v in update.directions.items()})
+        if part.looks_ahead:
+            found.update({f"look.{k}": v for k, v in part.look(gradients, parameters).items()})
+    else:
+        raise TypeError(f"slot '{part.slot}' does not act on batches")
+    return {**found, **{f"next.{k}": v for k, v in following.items()}}

@@ -1,0 +1,76 @@
+"""Transforms of gradients against their papers, and what the loop does with them."""
+
+import pytest
+import torch
+
+from models.balancing import component
+from models.balancing.optimize.muon import orthogonalized
+from models.balancing.optimize.per_class_normalized import normalized_sum
+from models.balancing.optimize.sam import uphill
+
+PARAMETERS = {"body.0.weight": torch.ones(4, 3), "body.0.bias": torch.ones(4), "classifier.weight": torch.ones(2, 4)}
+
+
+def close(found, expected, **tolerance):
+    torch.testing.assert_close(torch.as_tensor(found), torch.as_tensor(expected), **tolerance)
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (4, 9), (9, 4)])
+def test_orthogonalization_brings_every_singular_value_near_one_and_keeps_the_directions(shape):
+    matrix = torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    found = orthogonalized(matrix)
+    left, values, right = torch.linalg.svd(found, full_matrices=False)
+    assert ((values > 0.6) & (values < 1.3)).all()
+    diagonal = u.T @ found @ v.T
+    close(diagonal, torch.diag(diagonal.diagonal()), rtol=0, atol=1e-9)
+    assert left.shape == u.shape
+    assert right.shape == v.shape
+
+
+def test_muon_steps_matrices_of_the_body_and_leaves_the_rest():
+    part = component("muon").build({"momentum": 0.5, "scale": 0.2})
+    gradients = {k: torch.randn(v.shape, generator=torch.Generator().manual_seed(0)) for k, v in PARAMETERS.items()}
+    state = part.init(PARAMETERS)
+    assert set(state) == {"body.0.weight"}
+    first = part.transform(state, gradients, PARAMETERS, torch.tensor(0.0))
+    assert set(first.gradients) == {"body.0.bias", "classifier.weight"}
+    g = gradients["body.0.weight"]
+    close(first.state["body.0.weight"], 0.5 * g)
+    close(first.directions["body.0.weight"], 0.2 * 2 * orthogonalized(0.5 * g + 0.5 * 0.5 * g))
+    second = part.transform(first.state, gradients, PARAMETERS, torch.tensor(0.0))
+    close(second.state["body.0.weight"], 0.75 * g)
+
+
+def test_muon_treats_filters_as_matrices():
+    part = component("muon").build({})
+    filters = {"body.0.weight": torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(0))}
+    update = part.transform(part.init(filters), filters, filters, torch.tensor(0.0))
+    values = torch.linalg.svdvals(update.directions["body.0.weight"].reshape(8, 27)) / (0.2 * 27**0.5)
+    assert ((values > 0.6) & (values < 1.3)).all()
+
+
+def test_every_class_pulls_with_the_same_force():
+    gradients = {"a": torch.tensor([[3.0, 0.0], [0.0, 1e-3], [0.0, 0.0]]), "b": torch.tensor([[4.0], [0.0], [0.0]])}
+    found = normalized_sum(gradients)
+    close(found["a"], [3 / 5, 1.0])
+    close(found["b"], [4 / 5])
+
+
+def test_one_class_alone_gives_normalized_gradient_descent():
+    gradient = torch.tensor([[3.0, 4.0]])
+    part = component("per_class_normalized").build({"size": 1.0})
+    update = part.transform({}, {"a": gradient}, {"a": torch.zeros(2)}, torch.tensor(0.0))
+    close(update.directions["a"], 2**0.5 * torch.tensor([0.6, 0.8]))
+    assert not update.gradients
+
+
+def test_sam_looks_uphill_by_its_radius():
+    parameters, gradients = (
+        {"a": torch.zeros(2), "b": torch.zeros(1)},
+        {"a": torch.tensor([0.0, 3.0]), "b": torch.tensor([4.0])},
+    )
+    found = uphill(parameters, gradients, 0.5)
+    close(found["a"], [0.0, 0.3])
+    close(found["b"], [0.4])
+    close(uphill(parameters, gradients, 0.0)["b"], [0.0])

@@ -1,0 +1,122 @@
+"""Penalties against their papers."""
+
+import math
+
+import pytest
+import torch
+
+from models.balancing import component
+from models.balancing.probe import case
+from models.balancing.regularize.adversary import ramp, reversed_gradient
+from models.balancing.regularize.error_rate_gap import gap
+from models.balancing.regularize.group_constraints import group_distances
+from models.balancing.regularize.separation import separation
+
+
+def close(found, expected):
+    torch.testing.assert_close(torch.as_tensor(found), torch.as_tensor(expected), rtol=1e-5, atol=1e-6)
+
+
+def test_reversal_keeps_the_values_and_turns_the_gradient():
+    values = torch.randn(5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    turned = reversed_gradient(values, 0.7)
+    assert torch.equal(turned, values)
+    (gradient,) = torch.autograd.grad((turned**2).sum(), values)
+    close(gradient, -0.7 * 2 * values)
+
+
+def test_ramp_by_hand():
+    close(ramp(torch.tensor([0.0, 0.1, 1.0])), [0.0, 2 / (1 + math.exp(-1)) - 1, 2 / (1 + math.exp(-10)) - 1])
+
+
+def test_the_adversary_learns_the_group_and_the_features_unlearn_it():
+    kind = component("adversary")
+    part, given = kind.build({"strength": 2.0}), case(kind)
+    state = part.parameters(given.statistics, 6, torch.Generator().manual_seed(0))
+    state = {k: v.requires_grad_() for k, v in state.items()}
+    features = given.batch.features.clone().requires_grad_()
+    forward = part.penalty(state, features, given.logits, given.batch, torch.tensor(1.0))[0]
+    backward = (
+        component("adversary")
+        .build({"strength": 0.0})
+        .penalty(state, features, given.logits, given.batch, torch.tensor(1.0))[0]
+    )
+    close(forward, backward)
+    by_weights = torch.autograd.grad(forward, state["hidden"], retain_graph=True)[0]
+    close(by_weights, torch.autograd.grad(backward, state["hidden"], retain_graph=True)[0])
+    (reverse,) = torch.autograd.grad(forward, features)
+    plain = torch.relu(features @ state["hidden"].T + state["hidden_bias"]) @ state["output"].T + state["output_bias"]
+    (direct,) = torch.autograd.grad(torch.nn.functional.cross_entropy(plain, given.batch.groups), features)
+    close(reverse, -2 * ramp(torch.tensor(1.0)) * direct)
+
+
+def test_gap_by_hand():
+    scores, groups = torch.tensor([1.0, 3.0, 5.0, 0.0]), torch.tensor([0, 0, 1, 2])
+    ones = torch.ones(4)
+    close(gap(scores, groups, ones, 4), 5.0)
+    close(gap(scores, groups, torch.tensor([1.0, 1, 1, 0]), 4), 3.0)
+    close(gap(scores, torch.zeros(4, dtype=torch.long), ones, 4), 0.0)
+    close(gap(scores, groups, torch.zeros(4), 4), 0.0)
+
+
+@pytest.mark.parametrize(("name", "power"), [("error_rate_gap", 1), ("squared_error_rate_gap", 2)])
+def test_error_rate_gaps_of_two_groups_are_the_papers_differences(name, power):
+    kind = component(name)
+    given = case(kind, 40)
+    batch = given.batch._replace(groups=given.batch.groups % 2)
+    part = kind.build({"false_positive": 2.0, "false_negative": 3.0})
+    score = given.logits[:, 1] - given.logits[:, 0]
+
+    def mean(label, group):
+        return score[(batch.labels == label) & (batch.groups == group)].mean()
+
+    expected = 2 * (mean(0, 0) - mean(0, 1)).abs() ** power + 3 * (mean(1, 0) - mean(1, 1)).abs() ** power
+    close(part.penalty(part.init(given.statistics, 6), None, given.logits, batch, given.progress)[0], expected)
+
+
+def test_a_gap_is_zero_where_groups_agree_and_its_descent_closes_it():
+    kind = component("error_rate_gap")
+    given, part = case(kind, 40), kind.build({})
+    state = part.init(given.statistics, 6)
+    close(part.penalty(state, None, torch.ones(40, 2), given.batch, given.progress)[0], 0.0)
+    logits = given.logits.clone().requires_grad_()
+    before = part.penalty(state, None, logits, given.batch, given.progress)[0]
+    (gradient,) = torch.autograd.grad(before, logits)
+    after = part.penalty(state, None, logits - 0.1 * gradient, given.batch, given.progress)[0]
+    assert after < before
+
+
+def test_group_distances_by_hand():
+    p = torch.tensor([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.6, 0.4]])
+    found = group_distances(p, torch.tensor([0, 0, 1, 1]), torch.ones(4), 3)
+    close(found, [abs(0.2 - 0.4), abs(0.6 - 0.4), 0.0])
+
+
+def test_duals_climb_while_the_constraint_is_violated_and_fall_to_zero_when_it_holds():
+    kind = component("group_constraints")
+    given, part = case(kind), kind.build({"tolerance": 0.1, "step": 1.0})
+    state = part.init(given.statistics, 6)
+    parted = 10 * torch.stack(
+        [(given.batch.groups == 0).float(), (given.batch.groups != 0).float(), *[torch.full((16,), -1.0)] * 2], 1
+    )
+    distances = group_distances(torch.softmax(parted, -1), given.batch.groups, given.batch.weights, 3)
+    penalty, state = part.penalty(state, None, parted, given.batch, given.progress)
+    close(state["dual"], (distances - 0.1).clamp(min=0))
+    close(penalty, (state["dual"] * (distances - 0.1)).sum())
+    for _ in range(200):
+        _, state = part.penalty(state, None, torch.zeros(16, 4), given.batch, given.progress)
+    close(state["dual"], torch.zeros(3))
+
+
+def test_separation_is_the_supervised_contrastive_loss_by_hand():
+    features, labels = torch.tensor([[1.0, 0], [2.0, 0], [0, 1.0]]), torch.tensor([0, 0, 1])
+    own = -math.log(math.exp(1 / 0.5) / (math.exp(1 / 0.5) + math.exp(0)))
+    close(separation(features, labels, 0.5), 2 * own / 3)
+    close(separation(features[:1], labels[:1], 0.5), 0.0)
+
+
+def test_separation_falls_when_classes_move_apart():
+    labels = torch.tensor([0, 0, 1, 1])
+    together = torch.tensor([[1.0, 0.1], [0.1, 1.0], [1.0, 0.2], [0.2, 1.0]])
+    apart = torch.tensor([[1.0, 0.1], [1.0, 0.0], [0.1, 1.0], [0.0, 1.0]])
+    assert separation(apart, labels, 0.3) < separation(together, labels, 0.3)

@@ -1,0 +1,123 @@
+"""Every method found trains a tiny population: alone as in company, resumed as uninterrupted, without asking the host."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from models.balancing import catalogue
+from models.balancing.component import WeightAdjuster
+from models.data import Split
+from models.learners.learner import Input, Member, Plan
+from models.learners.population import Population
+from models.learners.torch import MLP, ResNet32
+from models.recipe import parse
+
+torch.set_num_threads(1)
+
+SCORES_ONLY = ("resample", "adjust")
+METHODS = [m for m in catalogue().values() if m.slot not in SCORES_ONLY or issubclass(m, WeightAdjuster)]
+PLAN = Plan(budget=3, batch_size=32, hidden=(8,), patience=10)
+READS = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal", "is_nonzero", "bincount"}
+"""Operations that hand a value to the host, or whose result's size depends on values."""
+
+
+class NoReading(TorchDispatchMode):
+    """Fails at the first operation that waits for the device."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        masks = [a for a in args if isinstance(a, (list, tuple))] if name.startswith("index") else []
+        if name in READS or any(isinstance(i, torch.Tensor) and i.dtype == torch.bool for m in masks for i in m):
+            raise AssertionError(f"{name} in the batch loop: the host waits for the device")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture(autouse=True)
+def no_reading_in_the_batch_loop(monkeypatch):
+    step = Population._step
+
+    def watched(self, *args, **kwargs):
+        with NoReading():
+            step(self, *args, **kwargs)
+
+    monkeypatch.setattr(Population, "_step", watched)
+
+
+def table(rows: int, seed: int) -> Split:
+    g = torch.Generator().manual_seed(seed)
+    x, c = torch.randn(rows, 4, generator=g), torch.randint(0, 3, (rows, 1), generator=g)
+    groups = torch.randint(0, 3, (rows,), generator=g)
+    labels = (x[:, 0] + 0.3 * torch.randn(rows, generator=g) > 0.9).long()
+    ones, none = torch.ones(rows), torch.zeros(rows, dtype=torch.bool)
+    return Split(x, c, labels, groups, ones, torch.arange(rows), none, 2, 3)
+
+
+def images(rows: int, seed: int) -> Split:
+    g = torch.Generator().manual_seed(seed)
+    labels = torch.arange(rows) % 2
+    x = torch.randint(0, 256, (rows, 1, 8, 8), generator=g, dtype=torch.uint8)
+    x[labels == 1] //= 2
+    ones, zeros = torch.ones(rows), torch.zeros(rows, dtype=torch.long)
+    empty = torch.zeros(rows, 0, dtype=torch.long)
+    return Split(x, empty, labels, zeros, ones, torch.arange(rows), zeros.bool(), 2, 1)
+
+
+def trainer(method):
+    """A function that trains members of the method's recipe on data that suit it, and the validation rows."""
+    recipe = parse(method.name)
+    if "image" in method.needs:
+        split, shape = images(64, 0), Input(0, (), (1, 8, 8), (0.4,), (0.25,))
+        return lambda chosen, **o: ResNet32().fit(recipe, chosen, split, split, shape, PLAN, **o), split
+    train, valid = table(360, 0), table(120, 1)
+    return lambda chosen, **o: MLP().fit(recipe, chosen, train, valid, Input(4, (3,)), PLAN, **o), valid
+
+
+def members(method, count):
+    space = parse(method.name).space()
+    ends = [
+        {k: (r.choices[-1] if r.choices else r.high) for k, r in space.items()},
+        {k: r.default for k, r in space.items()},
+    ]
+    return [
+        Member({"learning_rate": 2e-3 * (i + 1), "weight_decay": 0.01, **ends[i % 2]}, 10 + i) for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
+def test_trains_alone_as_in_company_and_resumes_exactly(method):
+    fit, valid = trainer(method)
+    chosen, saved = members(method, 2), []
+    whole = fit(chosen, on_epoch=lambda epoch, make: saved.append(make()))
+    assert [o.error for o in whole] == [None, None]
+    logits = [o.model.logits(valid) for o in whole]
+    assert all(torch.isfinite(z).all() for z in logits)
+    for position in {1, len(saved) - 2}:
+        resumed = fit(chosen, resume=saved[position])
+        for before, after in zip(whole, resumed, strict=True):
+            assert torch.equal(before.model.logits(valid), after.model.logits(valid))
+            assert before.history == after.history
+    alone = fit([chosen[1]])[0]
+    torch.testing.assert_close(logits[1], alone.model.logits(valid), rtol=1e-3, atol=1e-3)
+
+
+def test_reading_a_value_in_the_batch_loop_is_noticed():
+    with pytest.raises(AssertionError, match="the host waits"), NoReading():
+        float(torch.ones(3).sum())
+    with pytest.raises(AssertionError, match="the host waits"), NoReading():
+        torch.ones(3)[torch.tensor([True, False, True])]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
+def test_trains_on_an_accelerator(method):
+    fit, valid = trainer(method)
+    outcome = fit(members(method, 1))[0]
+    recipe = parse(method.name)
+    on_cuda = dataclasses.replace(PLAN, device="cuda")
+    if "image" in method.needs:
+        pytest.skip("mixed precision of a convolutional net on 64 images agrees only roughly")
+    there = MLP().fit(recipe, members(method, 1), table(360, 0), table(120, 1), Input(4, (3,)), on_cuda)[0]
+    near = (torch.softmax(outcome.model.logits(valid), -1) - torch.softmax(there.model.logits(valid), -1)).abs()
+    assert near.mean() < 0.05
