@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import shutil
@@ -46,6 +47,14 @@ class Shares:
     at_once: int
 
 
+def prepare_environment() -> None:
+    """What Ray reads from the environment when it is imported."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    if not os.environ.get("RAY_ADDRESS"):
+        os.environ.setdefault(*LOOPBACK)
+
+
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0))
@@ -57,10 +66,7 @@ def cluster(resources: Resources, device: str, table_bytes: int, note: Path) -> 
 
     `note` is a file that names Ray's scratch folder while it is in use, so that one left by a killed process is found.
     """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    if not os.environ.get("RAY_ADDRESS"):
-        os.environ.setdefault(*LOOPBACK)
+    prepare_environment()
     import ray
 
     started, scratch = not ray.is_initialized(), None
@@ -82,6 +88,8 @@ def cluster(resources: Resources, device: str, table_bytes: int, note: Path) -> 
         yield shares(resources, device, ray.cluster_resources())
     finally:
         if started:
+            # A reference into Ray that is collected later, from another thread, while Ray shuts down, ends the process.
+            gc.collect()
             ray.shutdown()
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,78 @@
+"""What a trial of the search costs beyond its own work: processes, Tune, waiting for the slowest of a rung.
+
+Run it: `make bench-search-overhead`. The figure is (wall time of the stage x trials at once - time inside trials) /
+trials / trials at once, with the settings of params.yaml on Adult (or the embedded data).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import Any
+
+from benchmarks.searched import prepared
+from benchmarks.table import Row, publish
+
+RUNS = 3
+
+
+def main() -> None:
+    """Search a few times over."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    rows: dict[str, list[float]] = {
+        "beyond its training, per trial": [],
+        "whole stage": [],
+        "inside trials, both cores": [],
+    }
+    with prepared("adult") as ready:
+        trials = 0
+        for _ in range(RUNS):
+            wall, inside, at_once = _timed(ready.search)
+            trials = len(json.loads((ready.root / "data/tune/trials.json").read_text())["trials"])
+            rows["beyond its training, per trial"].append((wall - inside / at_once) / trials)
+            rows["whole stage"].append(wall)
+            rows["inside trials, both cores"].append(inside)
+        publish(
+            "search_overhead",
+            f"The search on {ready.name}: {trials} trials, {at_once} at once",
+            [
+                Row(label, values, "s", at_most=1.0 if label.startswith("beyond") else None)
+                for label, values in rows.items()
+            ],
+            notes=[
+                "Starting and stopping Ray, reading and encoding the rows, and waiting at the end of each rung are all "
+                "counted as overhead."
+            ],
+        )
+
+
+def _timed(search: Any) -> tuple[float, float, int]:
+    """Wall seconds of a search, seconds inside its trials by their own clocks, and how many ran at once."""
+    from tasks.search import cluster
+
+    cluster.prepare_environment()
+    from tasks.search import tuner
+
+    seconds: list[float] = []
+    at_once: list[int] = []
+    original = tuner.Results.on_trial_complete
+
+    def counted(self: Any, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if not json.loads(trial.config[tuner.JOB])["name"].startswith("hold"):
+            seconds.append(trial.last_result["time_total_s"])
+        at_once.append(len({t.trial_id for t in trials if t.status == "RUNNING"}))
+        original(self, iteration, trials, trial, **info)
+
+    tuner.Results.on_trial_complete = counted  # type: ignore[method-assign]
+    try:
+        began = time.perf_counter()
+        search()
+        return time.perf_counter() - began, sum(seconds), max(at_once)
+    finally:
+        tuner.Results.on_trial_complete = original  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    main()
