@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from models.balancing.component import Component, Loss, Mixer, Range, State, Weigher
-from models.balancing.probe import ROWS, Case, case, draws, outputs, prepared
+from models.balancing.component import Component, Learning, Loss, Mixer, Range, State, Weigher
+from models.balancing.probe import FEATURES, ROWS, Case, case, draws, outputs, prepared
 
 EXTREMES = (1.0, 1e4, -1e4)
 
@@ -64,7 +64,8 @@ def shapes(method: type[Component]) -> None:
         for name, value in found.items():
             shape = wanted.get(name, tuple(value.shape))
             _require(tuple(value.shape) == shape, method, rule, f"{name} has shape {tuple(value.shape)}, not {shape}")
-        missing = {k for k in state if f"next.{k}" not in found}
+        own = part.parameters(given.statistics, FEATURES, torch.Generator()) if isinstance(part, Learning) else {}
+        missing = {k for k in state if k not in own and f"next.{k}" not in found}
         _require(not missing, method, rule, f"the next state lacks {', '.join(sorted(missing))}")
 
 
@@ -187,14 +188,23 @@ def class_ids(method: type[Component]) -> None:
     """Renaming the classes renames the result and changes nothing else; where there is a positive class, there is none to rename."""
     if "multiclass" not in method.tasks:
         return
-    given = case(method)
-    order = torch.tensor([2, 0, 3, 1])
-    before, after = run(method, given), run(method, given.with_class_order(order))
-    for name, value in before.items():
-        renamed = name in ("targets", "next.class_counts", "next.seen", "next.prior")
-        moved = value[..., order] if renamed else value
-        near = torch.allclose(moved, after[name], rtol=1e-4, atol=1e-5)
-        _require(near, method, "class ids are names", f"{name} depends on the order of the classes")
+    given, part, order = case(method), method.build({}), torch.tensor([2, 0, 3, 1])
+    renamed = given.with_class_order(order)
+    drawn, states = draws(part, given), (prepared(part, given), prepared(part, renamed))
+    for batch in ("first", "second"):
+        before, after = outputs(part, states[0], drawn, given), outputs(part, states[1], drawn, renamed)
+        for name, value in before.items():
+            # What is remembered may be by class; whether it is right shows in the second batch.
+            moved = value[..., order] if name == "targets" else value
+            near = name.startswith("next.") or torch.allclose(moved, after[name], rtol=1e-4, atol=1e-5)
+            _require(
+                near, method, "class ids are names", f"{name} of the {batch} batch depends on the order of the classes"
+            )
+        states = ({**states[0], **_following(before)}, {**states[1], **_following(after)})
+
+
+def _following(found: dict[str, Tensor]) -> State:
+    return {k.removeprefix("next."): v for k, v in found.items() if k.startswith("next.")}
 
 
 def accelerator(method: type[Component]) -> None:

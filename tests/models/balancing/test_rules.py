@@ -98,7 +98,7 @@ class ForgetsItsState(Weigher):
         (AsksTheHost, r"'no synchronization with the host, one device': on valueless tensors"),
         (IndexesByMask, r"'no synchronization with the host, one device'"),
         (MakesTensorsElsewhere, r"'no synchronization with the host, one device'"),
-        (DependsOnClassOrder, r"'class ids are names': losses depends on the order"),
+        (DependsOnClassOrder, r"'class ids are names': losses of the first batch depends on the order"),
         (DrawsForItself, r"'same inputs, same bits': losses differs"),
         (TakesNoTensor, r"'a member of a population is the member alone': it does not run under torch.func.vmap"),
         (ForgetsItsState, r"weigh 'forgets' breaks the rule 'shape': the next state lacks memory"),

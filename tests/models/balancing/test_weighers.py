@@ -12,6 +12,7 @@ from models.balancing.weigh.fair_identity_scaling import identity_weights
 from models.balancing.weigh.feasible_learning import ascended
 from models.balancing.weigh.kl_dro import exponential_weights
 from models.balancing.weigh.loss_based import placed
+from models.balancing.weigh.reweighing import independence_weights
 
 LOSSES = torch.tensor([1.0, 4.0, 2.0, 3.0])
 ONES = torch.ones(4)
@@ -118,3 +119,15 @@ def test_the_groups_numbers_are_trained():
     (gradient,) = torch.autograd.grad((weights * LOSSES).mean(), beta)
     assert gradient[:2].abs().min() > 0
     assert gradient[2] == 0
+
+
+def test_reweighing_by_hand_and_class_and_group_are_independent_under_it():
+    counts = torch.tensor([[60.0, 10.0], [20.0, 10.0]])
+    weights = independence_weights(counts)
+    close(weights, [[70 * 80 / (100 * 60), 70 * 20 / (100 * 10)], [30 * 80 / (100 * 20), 30 * 20 / (100 * 10)]])
+    weighted = weights * counts
+    close(weighted, weighted.sum(1, keepdim=True) * weighted.sum(0, keepdim=True) / weighted.sum())
+
+
+def test_reweighing_of_independent_classes_and_groups_weighs_all_alike():
+    close(independence_weights(torch.tensor([[40.0, 20.0], [20.0, 10.0]])), torch.ones(2, 2))
