@@ -42,5 +42,5 @@ def test_what_does_not_fit_the_data_is_left_out_and_said_to_be(image, groups, ex
 
 
 def test_unless_asked_otherwise_it_is_an_error():
-    with pytest.raises(InputError, match="search.recipes: group_dro: 'group_dro' needs groups"):
+    with pytest.raises(InputError, match=r"search.recipes: group_dro: 'group_dro' needs groups"):
         entrants(Search(recipes=RECIPES), schema(False, False))
