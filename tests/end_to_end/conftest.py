@@ -106,10 +106,10 @@ class Running:
         self._reader.join(10)
         return code
 
-    def wait_until_gone(self) -> None:
-        """Wait until none of the processes that it has started is there any more."""
-        end = time.monotonic() + 60
-        while left := self.left_behind():
+    def wait_until_gone(self, *names: str) -> None:
+        """Wait until no process that it has started has one of these words in its command."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while left := [command for command in self.left_behind() if any(name in command for name in names)]:
             assert time.monotonic() < end, "still there: " + "; ".join(left)
             time.sleep(0.2)
 

@@ -26,13 +26,16 @@ def assert_skipped(run: Any, before: str) -> None:
 
 def test_kill_9_in_every_stage_and_then_the_same_command(clone: Any, finished: Any, small: Path) -> None:
     words = ("run", "--params", str(small))
-    for step in PIPELINE:
+    for step, before in zip(PIPELINE, (None, *PIPELINE), strict=False):
         run = clone.begin(*words)
         run.wait_for_line(f"{step.name}: {step.says}")
         if step.name == "tune":
             run.wait_until("two trainings were done", lambda: results(clone) >= 2)
         run.kill()
-        assert_skipped(run, step.name)
+        if step.name == "tune":
+            run.wait_until_gone("ray::ImplicitFunc", "raylet", "gcs_server")
+        if before is not None:
+            assert_skipped(run, before.name)
         assert clone.versions("lending") in ([], ["v1"]) if step.name == "register" else not clone.versions("lending")
 
     last = clone.command(*words)
@@ -70,13 +73,3 @@ def test_ctrl_c_in_the_search_ends_it_cleanly_and_it_is_resumed(clone: Any, smal
     assert_skipped(again, "tune")
     assert again.finish() == 0, again.output
     assert clone.versions("lending") == ["v1"]
-
-
-def test_nothing_runs_on_after_a_kill_in_the_search(cloner: Any, small: Path) -> None:
-    """With no server set up, so that it is Prefect's own server too that must not stay."""
-    clone = cloner()
-    run = clone.begin("run", "--params", str(small))
-    run.wait_until("a training was done", lambda: results(clone) >= 1)
-    assert run.left_behind()
-    run.kill()
-    run.wait_until_gone()
