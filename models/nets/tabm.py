@@ -1,21 +1,20 @@
-"""TabM: k MLPs in one, which share their weights and differ by adapters, over embedded columns.
+"""TabM: k MLPs in one, which share their layers and differ by a scale of their inputs and by their heads.
 
 Source: Y. Gorishniy, A. Kotelnikov, A. Babenko, TabM: Advancing Tabular Deep Learning with Parameter-Efficient
-Ensembling, arXiv:2410.24210, section 3.3. The adapters are of rank one: layer i of member j has the weights
-W_i * (s_ij r_ij^T) and the bias b_ij.
+Ensembling, arXiv:2410.24210, section 3.3. This is the paper's TabM-mini: of the adapters of rank one only the first is
+kept. Those of the other layers cost a third more time here and gained nothing.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from models.balancing.component import Head
-from models.nets.net import Net, activation
+from models.nets.mlp import Layers
+from models.nets.net import Net
 from models.nets.piecewise_linear import PiecewiseLinearEmbedding
 
 
@@ -24,7 +23,7 @@ class Columns(nn.Module):
 
     def __init__(self, edges: Sequence[Sequence[float]], cardinalities: Sequence[int], width: int) -> None:
         super().__init__()
-        self.numeric = PiecewiseLinearEmbedding(edges, width)
+        self.numeric = PiecewiseLinearEmbedding(edges, width) if edges else None
         self.table = nn.Embedding(max(1, sum(cardinalities)), width)
         bound = width**-0.5
         nn.init.uniform_(self.table.weight, -bound, bound)
@@ -35,60 +34,33 @@ class Columns(nn.Module):
     def forward(self, inputs: Tensor, categories: Tensor) -> Tensor:
         """Numeric [B, F] and category ids [B, K] -> [B, (F + K) * width]."""
         parts = []
-        if inputs.shape[-1]:
+        if self.numeric is not None:
             parts.append(self.numeric(inputs))
         if categories.shape[-1]:
             parts.append(self.table(categories + self.starts))
         return torch.cat(parts, -2).flatten(-2)
 
 
-class SharedLinear(nn.Module):
-    """A linear layer that all members share, with a scale of its inputs and outputs and a bias for each.
+class SharedLayers(nn.Module):
+    """The layers of an MLP that all members share, after a scale of the embedded columns that each has for itself.
 
-    The scales are one at first, and the biases the same for all: what tells the members apart comes before.
+    The scale is what tells the members apart: at first one normal number per member and column, the same along the
+    column's vector.
     """
 
-    spared = ("scale_in", "scale_out", "bias")
-
-    def __init__(self, members: int, inputs: int, outputs: int, scale_in: Tensor | None = None) -> None:
-        super().__init__()
-        one = nn.Linear(inputs, outputs)
-        self.weight = nn.Parameter(one.weight.detach())
-        self.bias = nn.Parameter(one.bias.detach().expand(members, -1).clone())
-        self.scale_in = nn.Parameter(torch.ones(members, inputs) if scale_in is None else scale_in)
-        self.scale_out = nn.Parameter(torch.ones(members, outputs))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """[B, k, inputs] -> [B, k, outputs]."""
-        scaled = inputs * self.scale_in
-        # Rows and members in one dimension: one large product, in a population as well.
-        product = functional.linear(scaled.flatten(0, 1), self.weight).unflatten(0, scaled.shape[:2])
-        return torch.addcmul(self.bias, product, self.scale_out)
-
-
-def first_scales(members: int, columns: int, width: int) -> Tensor:
-    """What tells the members apart at first: a normal number per member and column, the same along its vector."""
-    return torch.randn(members, columns, 1).expand(-1, -1, width).flatten(1).clone()
-
-
-class Layers(nn.Module):
-    """The members' layers, with an activation after each."""
+    spared = ("scale",)
 
     def __init__(self, members: int, columns: int, embedding: int, hidden: Sequence[int], head: Head | None) -> None:
         super().__init__()
-        widths = [columns * embedding, *hidden]
-        scales = first_scales(members, columns, embedding)
-        self.linear = nn.ModuleList(
-            SharedLinear(members, a, b, None if position else scales)
-            for position, (a, b) in enumerate(itertools.pairwise(widths))
-        )
-        self.activation = nn.ModuleList(activation(head) for _ in hidden)
+        numbers = torch.randn(members, columns, 1)
+        self.scale = nn.Parameter(numbers.expand(-1, -1, embedding).flatten(1).clone())
+        self.layers = Layers([columns * embedding, *hidden], head)
 
     def forward(self, embedded: Tensor) -> Tensor:
         """Embedded columns [B, D] -> the members' features [B, k, H]."""
-        features = embedded[:, None]
-        for linear, bend in zip(self.linear, self.activation, strict=True):
-            features = bend(linear(features))
+        scaled = embedded[:, None] * self.scale
+        # Rows and members in one dimension: one large product per layer, in a population as well.
+        features: Tensor = self.layers(scaled.flatten(0, 1)).unflatten(0, scaled.shape[:2])
         return features
 
 
@@ -103,5 +75,5 @@ def tabm(
 ) -> Net:
     """TabM over numeric columns with these bin edges and categorical columns with these cardinalities (id 0 is missing or unknown)."""
     columns = len(edges) + len(cardinalities)
-    body = Layers(members, columns, embedding, hidden, head)
+    body = SharedLayers(members, columns, embedding, hidden, head)
     return Net(Columns(edges, cardinalities, embedding), body, hidden[-1], classes, head, members)
