@@ -21,8 +21,12 @@ def nearest_to_targets(cuts: Cuts) -> Tensor:
     return torch.stack([(targets[:, None] - rates[g]).abs().amax(-1).argmin(-1) for g in range(len(rates))], -1)
 
 
-def fair_thresholds(cuts: Cuts, tolerance: float | Tensor) -> Tensor:
-    """Thresholds [G] of the smallest error among those whose gap in either rate is at most `tolerance`; else of the smallest gap."""
+def fair_thresholds(cuts: Cuts, tolerance: float | Tensor, balanced: bool = False) -> Tensor:
+    """Thresholds [G] of the smallest error among those whose gap in either rate is at most `tolerance`; else of the smallest gap.
+
+    `balanced` counts the errors of each class relative to its rows, so that the smallest error is the largest balanced
+    accuracy.
+    """
     if not bool(cuts.usable.any()):
         return torch.zeros_like(cuts.positives)
     chosen = nearest_to_targets(cuts)
@@ -31,7 +35,11 @@ def fair_thresholds(cuts: Cuts, tolerance: float | Tensor) -> Tensor:
     inside = cuts.usable[None, :, None]
     high, low = torch.where(inside, rates, -torch.inf).amax(1), torch.where(inside, rates, torch.inf).amin(1)
     gap = (high - low).amax(-1)
-    errors = (cuts.false_positives[every, chosen] + cuts.positives - cuts.true_positives[every, chosen]).sum(1)
+    false = cuts.false_positives[every, chosen].sum(1)
+    missed = (cuts.positives - cuts.true_positives[every, chosen]).sum(1)
+    if balanced:
+        false, missed = false / cuts.negatives.sum(), missed / cuts.positives.sum()
+    errors = false + missed
     allowed = gap <= torch.clamp(gap.min(), min=float(tolerance))
     best = torch.where(allowed, errors, torch.inf).argmin()
     return cuts.thresholds[every, chosen[best]]
@@ -64,3 +72,20 @@ class EqualizedOdds(Adjuster):
     def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:
         """Scores with the decision of each group shifted."""
         return shifted(scores, state["thresholds"], groups)
+
+
+@dataclass(frozen=True)
+class BalancedEqualizedOdds(EqualizedOdds):
+    """The same post-processing with the loss that weighs the classes alike: the largest balanced accuracy within the gap."""
+
+    tolerance: float | Tensor = hyper(0.06, 0.0, 0.1, minimum=0.0, maximum=1.0)
+
+    name: ClassVar[str] = "balanced_equalized_odds"
+    formula: ClassVar[str] = (
+        "decide z_1 - z_0 > h_g, h minimizing FPR + FNR subject to |FPR_g - FPR_k|, |TPR_g - TPR_k| <= tolerance"
+    )
+
+    def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:
+        """A threshold per group [G]."""
+        cuts = candidate_cuts(scores, labels, groups, weights, statistics.groups)
+        return {"thresholds": fair_thresholds(cuts, self.tolerance, balanced=True)}
