@@ -33,7 +33,10 @@ ECE = 0.03
 EQUALIZED_ODDS = (0.1, 0.2)
 SETTINGS = (
     "data.name=adult", "split.by=official", "model.sensitive_features=true", f"sensitive=[{ATTRIBUTE}]",
-    "search.maximize=balanced_accuracy",
+    "search.maximize=balanced_accuracy", "search.trials=32",
+    "search.recipes=[none, prior_threshold, temperature_prior_threshold, bias_corrected_temperature_group_thresholds, "
+    "weighted_ce_bias_corrected_temperature, group_constraints_bias_corrected_temperature_prior_threshold, "
+    "error_rate_gap_bias_corrected_temperature_prior_threshold]",
 )  # fmt: skip
 COLUMNS = {
     "balanced accuracy": "balanced_accuracy",
@@ -193,7 +196,10 @@ def _after_smote(model: Any, train: Table) -> Any:
     texts = [str(c) for c in train.columns if isinstance(train.columns[c].dtype, pd.CategoricalDtype)]
     filled = train.columns.assign(**{c: train.columns[c].astype(object).fillna("missing") for c in texts})
     columns, labels = SMOTENC(categorical_features=texts, random_state=0).fit_resample(filled, train.labels)
-    back = {c: pd.Categorical(columns[c], categories=train.columns[c].cat.categories) for c in texts}
+    back = {
+        c: pd.Categorical(columns[c].mask(columns[c] == "missing"), categories=train.columns[c].cat.categories)
+        for c in texts
+    }
     return model.fit(columns.assign(**back), labels)
 
 
