@@ -1,8 +1,9 @@
 """Adult on its official split: what the product registers, beside what people use today, on the same test rows.
 
-Run it: `make bench-adult`. The product runs through its own command in a fresh clone, with the recipes of
-params.yaml, once per limit on the equalized odds gap; its search sees no test row. The peers train on all rows that are not test rows and are not tuned. LightGBM
-comes with `pip install 'equipoise[bench]'`; without it, scikit-learn's histogram trees stand in, and the table says so.
+Run it: `make bench-adult`. The product runs through its own command in a fresh clone, with the recipes of params.yaml,
+once per limit on the equalized odds gap; its search sees no test row. The peers train on all rows that are not test
+rows and are not tuned. LightGBM comes with `pip install 'equipoise[bench]'`; without it, scikit-learn's histogram trees
+stand in, and the table says so.
 """
 
 from __future__ import annotations
