@@ -30,6 +30,7 @@ def show_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str 
 
 def strategy_rows() -> list[dict[str, Any]]:
     """Every method, slot by slot, with its hyperparameters and where it comes from; ready for JSON."""
+    from models.balancing.claim import claim_of
     from models.balancing.discovery import catalogue
 
     return [
@@ -41,6 +42,7 @@ def strategy_rows() -> list[dict[str, Any]]:
             "implies": dict(kind.implies),
             "batched": kind.batched,
             "formula": kind.formula,
+            "claim": _claim(claim_of(kind)),
             "hyperparameters": {
                 name: {
                     "default": allowed.default,
@@ -56,6 +58,10 @@ def strategy_rows() -> list[dict[str, Any]]:
         }
         for kind in catalogue().values()
     ]
+
+
+def _claim(claim: Any) -> dict[str, Any]:
+    return {"text": claim.text, "problem": claim.problem, "measure": claim.measure}
 
 
 def _source(source: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from torch import Tensor
 
+from models.balancing.claim import Claim
 from models.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ class Component:
 
     `tasks` are the kinds of target that it serves, `needs` what it cannot do without ('net': a model with weights and
     features, which trees are not), `implies` the partners that it brings unless the recipe names others in those slots,
-    `also` further papers that it serves, `batched` whether a population can run it as one program.
+    `also` further papers that it serves, `batched` whether a population can run it as one program, `claim` what it is
+    said to be good for (None: what is usually said of methods that need what it needs).
     """
 
     name: ClassVar[str]
@@ -101,6 +103,7 @@ class Component:
     also: ClassVar[tuple[Source, ...]] = ()
     implies: ClassVar[Mapping[str, str]] = {}
     batched: ClassVar[bool] = True
+    claim: ClassVar[Claim | None] = None
 
     def __post_init__(self) -> None:
         """Check the hyperparameters when the recipe is built; tensors are values that were checked before."""

@@ -30,6 +30,7 @@ from models.balancing.base import (
     Task,
     hyper,
 )
+from models.balancing.claim import Claim
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from models.schema import Schema
 
 __all__ = [
-    "CLASSIFICATION", "SLOTS", "Adjuster", "Component", "GradientTransform", "Head", "Learning", "Loss", "Mixer", "Need",
+    "CLASSIFICATION", "SLOTS", "Adjuster", "Claim", "Component", "GradientTransform", "Head", "Learning", "Loss", "Mixer", "Need",
     "Phase", "Range", "Regularizer", "Resampler", "Sampler", "Schedule", "Scores", "Slot", "Source", "State", "Task",
     "TrainedNet", "Update", "Weigher", "WeightAdjuster", "hyper", "needs_linear_classifier",
 ]  # fmt: skip

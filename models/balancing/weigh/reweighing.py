@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import Need, Source, State, Weigher
+from models.balancing.component import Claim, Need, Source, State, Weigher
 from models.data import Batch, Statistics
 
 
@@ -28,6 +28,9 @@ class Reweighing(Weigher):
         "F. Kamiran, T. Calders",
         2012,
         "doi:10.1007/s10115-011-0463-8",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "lowers the dependence of the decision on the group", "group_gap", "demographic_parity_difference"
     )
 
     def init(self, statistics: Statistics) -> State:

@@ -1,0 +1,90 @@
+"""What a method is said to be good for, as data: a figure, and the kind of problem on which it shows.
+
+A method declares its claim in one line beside its source; `make bench-claims` makes the problem, sets the method against
+the same training without it, and prints whether the claim holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from models.balancing.base import Component
+
+Problem = Literal[
+    "long_tail", "rare_positive", "image_tail", "spurious", "group_gap", "noisy_labels", "overconfident", "subclasses",
+    "rare_values", "multilabel_tail", "ordered_tail", "unlabelled",
+]  # fmt: skip
+PROBLEMS: Mapping[Problem, str] = {
+    "long_tail": "overlapping classes whose rows fall from many to few by a constant factor",
+    "rare_positive": "two overlapping classes, a few percent of the rows positive",
+    "image_tail": "small images of long-tailed classes",
+    "spurious": "a strong feature that follows the class in most rows and points the other way in a small group",
+    "group_gap": "two groups whose labels and features differ, so that a plain model treats them unequally",
+    "noisy_labels": "a share of the training labels is wrong",
+    "overconfident": "few training rows and a net that learns them by heart",
+    "subclasses": "classes made of common and rare clusters that nobody names",
+    "rare_values": "a numeric target with few rows at its far end",
+    "multilabel_tail": "several labels per row, some of them rare",
+    "ordered_tail": "ordered classes, the outer ones rare",
+    "unlabelled": "few labelled rows and many without a label",
+}
+
+Measure = Literal[
+    "accuracy", "balanced_accuracy", "tail_recall", "macro_f1", "g_mean", "f1", "roc_auc", "average_precision",
+    "worst_class_recall", "worst_group_accuracy", "log_loss", "brier", "ece", "demographic_parity_difference",
+    "equalized_odds_difference", "equal_opportunity_difference", "worst_group_log_loss", "ece_worst_group", "mae",
+    "balanced_mae", "rare_mae", "worst_group_mae", "macro_average_precision", "macro_label_f1", "cost",
+]  # fmt: skip
+"""Figures on fresh rows of the problem; `tail_recall` is the mean recall of the rarest third of the classes."""
+
+LESS_IS_BETTER = frozenset(
+    {
+        "log_loss", "brier", "ece", "demographic_parity_difference", "equalized_odds_difference",
+        "equal_opportunity_difference", "worst_group_log_loss", "ece_worst_group", "mae", "balanced_mae", "rare_mae",
+        "worst_group_mae", "cost",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A clause that says what the method does, the problem on which it shows, and the figure that it moves.
+
+    `values` are hyperparameters to hold the method at where its defaults are made for another scale than a small
+    problem's. `beside` are methods, by slot, that act with it and without it: what it is published together with.
+    """
+
+    text: str
+    problem: Problem
+    measure: Measure
+    values: Mapping[str, Any] = field(default_factory=dict)
+    beside: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def less_is_better(self) -> bool:
+        """The direction of the figure."""
+        return self.measure in LESS_IS_BETTER
+
+
+def claim_of(method: type[Component]) -> Claim:
+    """The method's own claim; without one, what is usually claimed of methods that need what it needs."""
+    if method.claim is not None:
+        return method.claim
+    if "unlabelled" in method.needs:
+        return Claim("learns from rows without a label", "unlabelled", "balanced_accuracy")
+    if "ordered_classes" in method.needs:
+        return Claim("serves the rare ordered classes", "ordered_tail", "balanced_mae")
+    if "groups" in method.needs:
+        return Claim("serves the worst group", "spurious", "worst_group_accuracy")
+    if method.tasks == {"regression"}:
+        return Claim("serves the rare values", "rare_values", "rare_mae")
+    if method.tasks == {"multilabel"}:
+        return Claim("serves the rare labels", "multilabel_tail", "macro_average_precision")
+    if "image" in method.needs:
+        return Claim("serves the rare classes", "image_tail", "balanced_accuracy")
+    if "multiclass" not in method.tasks:
+        return Claim("serves the rare class", "rare_positive", "balanced_accuracy")
+    return Claim("serves the rare classes", "long_tail", "balanced_accuracy")
