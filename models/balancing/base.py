@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -58,14 +59,23 @@ class Range:
 
     def check(self, value: Any, where: str) -> None:
         """Raise InputError, naming value and range, unless `value` is valid."""
-        if self.choices is not None and isinstance(value, str):
-            if value not in self.choices:
-                raise InputError(f"{where} = {value!r} is not one of {', '.join(map(str, self.choices))}.")
+        if isinstance(self.default, str):
+            known = self.choices or (self.default,)
+            if value not in known:
+                raise InputError(f"{where} = {value!r} is not one of {', '.join(map(str, known))}.")
             return
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise InputError(f"{where} = {value!r} is not a number.")
-        if not self.minimum <= value <= self.maximum:
-            raise InputError(f"{where} = {value} is outside [{self.minimum:g}, {self.maximum:g}].")
+            raise InputError(f"{where} = {value!r} is not a number in [{shown(self.minimum)}, {shown(self.maximum)}].")
+        if not (math.isfinite(value) and self.minimum <= value <= self.maximum):
+            raise InputError(f"{where} = {value} is outside [{shown(self.minimum)}, {shown(self.maximum)}].")
+
+
+def shown(number: object) -> str:
+    """A number as short as can be without becoming another one: 0.9999999 is not 1."""
+    if not isinstance(number, float):
+        return str(number)
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
 
 
 def hyper(

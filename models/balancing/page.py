@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.balancing.base import SLOTS, Component, Range, Slot, Source
+from models.balancing.base import SLOTS, Component, Range, Slot, Source, shown
 from models.balancing.discovery import catalogue
 
 ABOUT: dict[Slot, str] = {
@@ -66,20 +66,18 @@ def _entry(method: type[Component]) -> list[str]:
 
 def _range(allowed: Range) -> str:
     """A hyperparameter's default, what the search tries and what is valid, in words."""
-    said = f"= {_number(allowed.default)}"
+    said = f"= {shown(allowed.default)}"
     if allowed.choices:
-        said += f", searched among {', '.join(_number(c) for c in allowed.choices)}"
+        said += f", searched among {', '.join(shown(c) for c in allowed.choices)}"
     elif allowed.low is not None:
-        said += f", searched from {_number(allowed.low)} to {_number(allowed.high)}{' on a log scale' if allowed.log else ''}"
+        said += (
+            f", searched from {shown(allowed.low)} to {shown(allowed.high)}{' on a log scale' if allowed.log else ''}"
+        )
     else:
         said += ", not searched"
     if allowed.minimum > float("-inf") or allowed.maximum < float("inf"):
-        said += f"; valid in [{_number(allowed.minimum)}, {_number(allowed.maximum)}]"
+        said += f"; valid in [{shown(allowed.minimum)}, {shown(allowed.maximum)}]"
     return said
-
-
-def _number(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _citation(source: Source) -> str:

@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import math
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
 from models.balancing import catalogue
+from models.balancing.base import shown
 from models.balancing.component import Head, Loss, Sampler, Schedule, Scores, Weigher, WeightAdjuster
 from models.balancing.probe import GROUPS, case
 from models.balancing.rules import ON_BATCHES, RULES, run
@@ -48,11 +51,33 @@ def test_a_recipe_can_be_made_of_it_by_name(method):
     assert method.name in {c.name for c in parse(method.name).everything()}
 
 
-@named([m for m in METHODS if any(r.minimum > float("-inf") for r in m.hyperparameters().values())])
-def test_a_value_out_of_range_names_value_and_range(method):
-    name, allowed = next((n, r) for n, r in method.hyperparameters().items() if r.minimum > float("-inf"))
-    with pytest.raises(InputError, match=rf"{method.name}.*{name}.*outside"):
-        method.build({name: allowed.minimum - 1})
+BOUNDED = [m for m in METHODS if m.hyperparameters()]
+
+
+@named(BOUNDED)
+def test_a_value_just_outside_its_range_is_refused_with_value_and_range(method):
+    for name, allowed in method.hyperparameters().items():
+        if isinstance(allowed.default, str):
+            continue
+        assert math.isfinite(allowed.minimum), f"{name} does not say what is valid"
+        assert math.isfinite(allowed.maximum), f"{name} does not say what is valid"
+        for edge, beyond in ((allowed.minimum, -math.inf), (allowed.maximum, math.inf)):
+            outside = math.nextafter(edge, beyond)
+            said = re.escape(f"{method.slot} '{method.name}': {name} = {outside} is outside")
+            said += re.escape(f" [{shown(allowed.minimum)}, {shown(allowed.maximum)}].")
+            with pytest.raises(InputError, match=f"^{said}$"):
+                method.build({name: outside})
+            method.build({name: edge})
+
+
+@named(BOUNDED)
+def test_what_is_no_number_is_refused_with_its_name(method):
+    for name, allowed in method.hyperparameters().items():
+        wrong = [math.nan, math.inf, -math.inf, None, True, [1.0]]
+        wrong += [3.5, "nonsense"] if isinstance(allowed.default, str) else ["0.5"]
+        for value in wrong:
+            with pytest.raises(InputError, match=re.escape(f"{method.slot} '{method.name}': {name} = {value!r}")):
+                method.build({name: value})
 
 
 @named(METHODS)
