@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.func import vmap
 
-from models.balancing.component import Sampler, State, Weigher
+from models.balancing.component import Loss, Sampler, State, Weigher
 from models.data import Batch, one_hot
 from models.learners.net_model import evaluation_rows
 from models.learners.objective import first, stacked, values_of
@@ -31,6 +32,7 @@ def validation_losses(population: Population) -> Tensor:
         return p.objective.predict(parameters, valid.numeric[rows], valid.categorical[rows])
 
     def scored(
+        draws: dict[str, Tensor],
         parameters: dict[str, Tensor],
         state: dict[str, State],
         hyper: dict[str, Tensor],
@@ -43,22 +45,31 @@ def validation_losses(population: Population) -> Tensor:
         labels = valid.labels[rows]
         targets = one_hot(labels, valid.classes)
         batch = Batch(
-            valid.numeric[rows], valid.categorical[rows], targets, labels, valid.groups[rows], weights, rows, features
-        )
-        known = p.objective.state_of("loss", state, parameters)
+            valid.numeric[rows], valid.categorical[rows], targets, labels, valid.groups[rows], weights, rows, features,
+            logits=logits,
+        )  # fmt: skip
+        known = p.objective.state_of("loss", state, parameters, draws)
         progress = torch.tensor(1.0, device=p.device)
         losses = loss.with_values(values_of("loss", hyper)).losses(known, logits, batch, progress)
         return losses if loss.set_level else (losses * weights).sum()
 
     if loss.set_level:
         logits = torch.cat([_mapped(p, predicted, (views,), rows)[1] for rows in pieces], 1)
-        of_set: Tensor = _mapped(p, scored, (*members, factor, (logits,)), every)
+        drawn = judging_draws(loss, len(valid), p.device)
+        of_set: Tensor = _mapped(p, partial(scored, drawn), (*members, factor, (logits,)), every)
         return of_set.cpu()
     total = torch.zeros(len(p.alive), device=p.device)
     for rows in pieces:
         features, logits = _mapped(p, predicted, (views,), rows)
-        total += _mapped(p, scored, (*members, factor[:, rows], (logits, features)), rows)
+        drawn = judging_draws(loss, len(rows), p.device)
+        total += _mapped(p, partial(scored, drawn), (*members, factor[:, rows], (logits, features)), rows)
     return (total / factor.sum(1)).cpu()
+
+
+def judging_draws(loss: Loss, rows: int, device: torch.device) -> dict[str, Tensor]:
+    """The random numbers of a loss for validation rows, by `loss/name`: the same after every epoch."""
+    drawn = loss.draw(torch.Generator().manual_seed(0), 1, rows)
+    return {f"loss/{k}": v[0].to(device) for k, v in drawn.items()}
 
 
 def _judged(population: Population) -> Tensor:
