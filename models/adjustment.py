@@ -15,9 +15,9 @@ from models.learners.learner import Model
 
 def average(models: Sequence[Model], split: Split) -> Scores:
     """The logarithm of the members' mean probabilities [n, C] (float64), as probabilities and as decision scores."""
-    members = [torch.log_softmax(model.logits(split).double(), -1) for model in models]
-    mean = torch.logsumexp(torch.stack(members), 0) - math.log(len(members))
-    return Scores(mean, mean)
+    members = torch.stack([torch.log_softmax(model.logits(split).double(), -1) for model in models])
+    mean = torch.logsumexp(members, 0) - math.log(len(members))
+    return Scores(mean, mean, members)
 
 
 def fit_adjusters(

@@ -15,10 +15,12 @@ every epoch it is shown a `View` of its member's training and returns the next s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from models.balancing.base import (
@@ -37,7 +39,6 @@ from models.balancing.claim import Claim
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
     from models.data import Batch, Split, Statistics
     from models.recipe import Recipe
@@ -327,11 +328,21 @@ class Scores(NamedTuple):
     """What a model says of n rows: log-probabilities [n, C], and the scores [n, C] whose largest is the decision.
 
     They are apart so that a rule for deciding (a threshold at the prior) leaves the probabilities calibrated, and a
-    calibration of the probabilities leaves the decisions balanced.
+    calibration of the probabilities leaves the decisions balanced. `members` are the log-probabilities [M, n, C] of the
+    M models that the predictor averages; adjusters hand them on as they are. None: there is one model.
     """
 
     log_probabilities: Tensor
     decision: Tensor
+    members: Tensor | None = None
+
+    @property
+    def member_decisions(self) -> Tensor:
+        """What each model would decide by [M, n, C]: its log-probabilities, moved as the decision of all has been moved."""
+        if self.members is None:
+            return self.decision[None]
+        mean = torch.logsumexp(self.members, 0) - math.log(len(self.members))
+        return self.members + (self.decision - mean)
 
 
 @dataclass(frozen=True)
