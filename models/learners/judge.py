@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from models.balancing.component import Loss, Sampler, State, Weigher
+from models.balancing.component import Sampler, State, Weigher
 from models.data import Batch, one_hot
 from models.learners.net_model import evaluation_rows
 from models.learners.objective import first, stacked, values_of
@@ -55,21 +55,21 @@ def validation_losses(population: Population) -> Tensor:
 
     if loss.set_level:
         logits = torch.cat([_mapped(p, predicted, (views,), rows)[1] for rows in pieces], 1)
-        drawn = judging_draws(loss, len(valid), p.device)
+        drawn = judging_draws(p, len(valid))
         of_set: Tensor = _mapped(p, partial(scored, drawn), (*members, factor, (logits,)), every)
         return of_set.cpu()
     total = torch.zeros(len(p.alive), device=p.device)
     for rows in pieces:
         features, logits = _mapped(p, predicted, (views,), rows)
-        drawn = judging_draws(loss, len(rows), p.device)
+        drawn = judging_draws(p, len(rows))
         total += _mapped(p, partial(scored, drawn), (*members, factor[:, rows], (logits, features)), rows)
     return (total / factor.sum(1)).cpu()
 
 
-def judging_draws(loss: Loss, rows: int, device: torch.device) -> dict[str, Tensor]:
-    """The random numbers of a loss for validation rows, by `loss/name`: the same after every epoch."""
-    drawn = loss.draw(torch.Generator().manual_seed(0), 1, rows)
-    return {f"loss/{k}": v[0].to(device) for k, v in drawn.items()}
+def judging_draws(population: Population, rows: int) -> dict[str, Tensor]:
+    """The random numbers of the loss for validation rows, by `loss/name`: the same after every epoch."""
+    drawn = population.active.loss.draw(torch.Generator().manual_seed(0), 1, rows)
+    return {f"loss/{k}": v[0].to(population.device) for k, v in drawn.items()}
 
 
 def _judged(population: Population) -> Tensor:
