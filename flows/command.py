@@ -193,6 +193,19 @@ def predict(
 
 
 @app.command()
+def export(
+    reference: Annotated[str, typer.Argument(help="NAME@champion, NAME@v3; a bare NAME means its champion")],
+    onnx: Annotated[Path, typer.Option("--onnx", metavar="FILE", help="Where to write the ONNX model.")],
+    url: Url = None,
+) -> None:
+    """Hand a version over as one ONNX file: raw columns in, probabilities and decisions out."""
+    from tasks.export import export as write
+
+    write(reference, onnx, _url(url))
+    print(f"{reference} written to {onnx}.")
+
+
+@app.command()
 def report(
     browse: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False, as_json: AsJson = False
 ) -> None:

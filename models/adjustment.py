@@ -15,9 +15,14 @@ from models.learners.learner import Model
 
 def average(models: Sequence[Model], split: Split) -> Scores:
     """The logarithm of the members' mean probabilities [n, C] (float64), as probabilities and as decision scores."""
-    members = torch.stack([torch.log_softmax(model.logits(split).double(), -1) for model in models])
-    mean = torch.logsumexp(members, 0) - math.log(len(members))
-    return Scores(mean, mean, members)
+    return together([model.logits(split) for model in models])
+
+
+def together(logits: Sequence[Tensor]) -> Scores:
+    """The same from the members' logits, each [n, C]."""
+    members = [torch.log_softmax(one.double(), -1) for one in logits]
+    mean = torch.logsumexp(torch.stack(members), 0) - math.log(len(members))
+    return Scores(mean, mean)
 
 
 def fit_adjusters(

@@ -51,22 +51,23 @@ class NetModel(Model):
         """The inverse of `tensors` and `architecture`."""
         return cls(architecture, tensors)
 
-    def _built(self, split: Split) -> Net:
+    def net(self, device: torch.device | str) -> Net:
+        """The net itself, on a device, as it is outside of training."""
         if self._net is None:
             self._net = build_net(self._architecture, seed=0)
             self._net.load_state_dict(self._tensors)
-        return self._net.to(split.labels.device).eval()
+        return self._net.to(device).eval()
 
     @torch.no_grad()
     def logits(self, split: Split) -> Tensor:
         """Rows -> logits [n, C]."""
-        net = self._built(split)
+        net = self.net(split.labels.device)
         return torch.cat([net(inputs, categories) for inputs, categories in _pieces(net, split)]).float()
 
     @torch.no_grad()
     def features(self, split: Split, member: int | None = None) -> Tensor:
         """Rows -> features [n, H], which the classifier turns into logits; of a net of several members, those of one."""
-        net, found = self._built(split), []
+        net, found = self.net(split.labels.device), []
         for inputs, categories in _pieces(net, split):
             features = net.body(net.embed(inputs, categories))
             found.append(features if member is None else features[:, member].clone())

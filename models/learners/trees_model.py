@@ -77,13 +77,17 @@ class TreesModel(Model):
 
     def logits(self, split: Split) -> Tensor:
         """Rows -> logits [n, C] float32; a class without training rows has about half a row's probability."""
-        raw = self.raw(split)
+        return self.logits_of(self.raw(split))
+
+    def logits_of(self, raw: Tensor) -> Tensor:
+        """Raw predictions [n, K] float64 -> logits [n, C] float32."""
         present, classes = self._architecture["present"], self._architecture["classes"]
         if raw.shape[1] == 1:
             raw = torch.cat([torch.zeros_like(raw), raw], 1)
         if len(present) < classes:
             rare = torch.logsumexp(raw, 1, keepdim=True) - math.log(2 * self._architecture["rows"])
-            raw = rare.expand(-1, classes).clone().index_copy(1, torch.tensor(present, device=raw.device), raw)
+            places = [present.index(c) if c in present else len(present) for c in range(classes)]
+            raw = torch.cat([raw, rare], 1).index_select(1, torch.tensor(places, device=raw.device))
         return raw.float()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from models.preprocess import Preprocessor
 from models.recipe import parse
 from models.schema import Attribute, Column, Schema, Target
 from tasks.params import Params, parse_params
+from tasks.registry import CHALLENGER, open_registry
 from tasks.sources.parquet import write_parquet
 from tasks.stage import write_json
 
@@ -127,3 +128,72 @@ def toy_params() -> Callable[..., Params]:
         )
 
     return params
+
+
+class Registered(NamedTuple):
+    """A registry that holds toy@v1, the champion, and toy@v2, the challenger; what v1 is, and rows as ingest writes them."""
+
+    url: str
+    predictor: Predictor
+    rows: pd.DataFrame
+
+
+def loan_schema() -> Schema:
+    """A column of every kind, an identifier, and a sensitive attribute that the model does not read."""
+    return Schema(
+        dataset="loans",
+        columns=(
+            Column(name="amount", kind="numeric", role="feature"),
+            Column(name="grade", kind="ordinal", role="feature", categories=("low", "mid", "high")),
+            Column(name="code", kind="categorical", role="feature", categories=("1", "2")),
+            Column(name="opened", kind="date", role="feature"),
+            Column(name="number", kind="identifier", role="dropped", feature=False),
+            Column(name="sex", kind="categorical", role="sensitive", categories=("F", "M")),
+            Column(name="default", kind="categorical", role="target", feature=False),
+        ),
+        target=Target(column="default", kind="binary", classes=("no", "yes")),
+        sensitive=(Attribute(name="sex", groups=("F", "M")),),
+        identifier="number",
+    )
+
+
+def loan_rows(rows: int = 600, seed: int = 0) -> pd.DataFrame:
+    """Loans that default when the amount is large."""
+    rng = np.random.default_rng(seed)
+    amount = rng.normal(size=rows)
+    risk = 1 / (1 + np.exp(-2 * amount))
+    amount[::17] = np.nan
+    return pd.DataFrame(
+        {
+            "amount": amount,
+            "grade": rng.choice(["low", "mid", "high"], rows),
+            "code": rng.choice(["1", "2"], rows),
+            "opened": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 300, rows), unit="D"),
+            "number": [f"n{seed}-{i}" for i in range(rows)],
+            "sex": rng.choice(["F", "M"], rows),
+            "default": np.where(rng.random(rows) < risk, "yes", "no"),
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
+    """Published for real; nothing may write to it."""
+    folder, rows = tmp_path_factory.mktemp("registered"), loan_rows()
+    registry = open_registry("file://registry", folder)
+    predictors = [toy_predictor(rows, loan_schema(), seed) for seed in (0, 1)]
+    for number, predictor in enumerate(predictors, start=1):
+        saved = folder / f"saved{number}"
+        saved.mkdir()
+        predictor.save(saved)
+        files: dict[str, Path | bytes] = {f"predictor/{p.name}": p for p in saved.iterdir()}
+        version = registry.publish("toy", files, run=str(number), summary={}).version
+        registry.promote("toy", version, **({} if number == 1 else {"alias": CHALLENGER}))
+        shutil.rmtree(saved)
+    return Registered(f"file://{folder}/registry", predictors[0], rows)
+
+
+@pytest.fixture(scope="session")
+def loans() -> Callable[..., pd.DataFrame]:
+    """More loans: `loans(rows, seed)`."""
+    return loan_rows
