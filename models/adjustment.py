@@ -20,9 +20,9 @@ def average(models: Sequence[Model], split: Split) -> Scores:
 
 def together(logits: Sequence[Tensor]) -> Scores:
     """The same from the members' logits, each [n, C]."""
-    members = [torch.log_softmax(one.double(), -1) for one in logits]
-    mean = torch.logsumexp(torch.stack(members), 0) - math.log(len(members))
-    return Scores(mean, mean)
+    members = torch.stack([torch.log_softmax(one.double(), -1) for one in logits])
+    mean = torch.logsumexp(members, 0) - math.log(len(members))
+    return Scores(mean, mean, members)
 
 
 def fit_adjusters(

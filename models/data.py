@@ -45,7 +45,8 @@ class Split:
 class Batch(NamedTuple):
     """One batch of one model: inputs [B, …], categories [B, K], soft targets [B, C], labels [B], groups [B], weights [B], rows [B].
 
-    `rows` are positions in the training table; `features` [B, H] are there once the net has made them.
+    `rows` are positions in the training table; `features` [B, H] and `logits` [B, C] are there once the net has made
+    them.
     """
 
     inputs: Tensor
@@ -56,6 +57,7 @@ class Batch(NamedTuple):
     weights: Tensor
     rows: Tensor
     features: Tensor | None = None
+    logits: Tensor | None = None
 
 
 class Statistics(NamedTuple):

@@ -7,15 +7,20 @@ configurations as one program. Randomness is drawn outside, by `draw`, and hande
 
 A method that acts on every batch keeps what it must remember in three places, which reach it merged into one `state`:
 its own parameters, which the loop trains with the net; the state, which the method itself moves on; and an entry per
-training row, which the loop gathers for the batch's rows and writes back.
+training row, which the loop gathers for the batch's rows and writes back. What it draws for the batch is in there too.
+
+A method that must see all rows at times (it clusters them, or looks where the net fails) declares `surveys`: before
+every epoch it is shown a `View` of its member's training and returns the next state.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from models.balancing.base import (
@@ -34,7 +39,6 @@ from models.balancing.claim import Claim
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
     from models.data import Batch, Split, Statistics
     from models.recipe import Recipe
@@ -42,9 +46,44 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLASSIFICATION", "SLOTS", "Adjuster", "Claim", "Component", "GradientTransform", "Head", "Learning", "Loss", "Mixer", "Need",
-    "Phase", "Range", "Regularizer", "Resampler", "Sampler", "Schedule", "Scores", "Slot", "Source", "State", "Task",
-    "TrainedNet", "Update", "Weigher", "WeightAdjuster", "hyper", "needs_linear_classifier",
+    "Phase", "Range", "Regularizer", "Resampler", "Sampler", "Schedule", "Scores", "Seen", "Slot", "Source", "State",
+    "Task", "TrainedNet", "Update", "View", "Weigher", "WeightAdjuster", "hyper", "needs_linear_classifier",
 ]  # fmt: skip
+
+
+class Seen(NamedTuple):
+    """What one member's net makes of rows: features [n, H] and logits [n, C]; with their labels, groups and weights [n]."""
+
+    features: Tensor
+    logits: Tensor
+    labels: Tensor
+    groups: Tensor
+    weights: Tensor
+
+
+class View(NamedTuple):
+    """One member's training before an epoch, for methods that survey it.
+
+    `train` and `valid` pass all rows of that part through the net when they are called, without mixing or gradients.
+    """
+
+    parameters: State
+    train: Callable[[], Seen]
+    valid: Callable[[], Seen]
+    statistics: Statistics
+    generator: torch.Generator
+    progress: float
+
+
+@dataclass(frozen=True)
+class Surveying(Component):
+    """Base of the methods that may look at the whole of training before an epoch."""
+
+    surveys: ClassVar[bool] = False
+
+    def survey(self, state: State, view: View) -> State:
+        """The state for the epoch, each tensor of the shape that it had; called before every epoch where `surveys` is set."""
+        return state
 
 
 @dataclass(frozen=True)
@@ -59,7 +98,7 @@ class Resampler(Component):
 
 
 @dataclass(frozen=True)
-class Sampler(Component):
+class Sampler(Surveying):
     """Decides which rows form a batch."""
 
     slot: ClassVar[Slot] = "sample"
@@ -74,16 +113,21 @@ class Sampler(Component):
         """Labels and groups of all rows [n] -> the probability of drawing each row [n], summing to 1."""
         raise NotImplementedError
 
+    def order(self, state: State, steps: int, size: int, generator: torch.Generator) -> Tensor | None:
+        """The rows of an epoch's batches [steps, size], where they are not drawn one by one; None: by `probabilities`."""
+        return None
+
     def judged(self, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
         """Weights of validation rows [n] that ask for what training ends with, up to a factor; None to judge rows alike."""
         return self.probabilities({}, labels, groups, statistics, 1.0)
 
 
 @dataclass(frozen=True)
-class Mixer(Component):
-    """Changes a batch's inputs and targets."""
+class Mixer(Surveying):
+    """Changes a batch's inputs and targets. With `at` 'features' it acts on what the classifier gets, as `inputs`."""
 
     slot: ClassVar[Slot] = "mix"
+    at: ClassVar[Literal["inputs", "features"]] = "inputs"
 
     def init(self, statistics: Statistics) -> State:
         """Constants made from the counts of the training rows."""
@@ -125,11 +169,18 @@ class Head(Component):
 
 
 @dataclass(frozen=True)
-class Learning(Component):
+class Learning(Surveying):
     """Base of the methods that act on every batch, and may own parameters."""
 
     def parameters(self, statistics: Statistics, features: int, generator: torch.Generator) -> State:
         """Own parameters, trained with the net; `features` is the width of the net's features."""
+        return {}
+
+    def draw(self, generator: torch.Generator, steps: int, batch: int) -> dict[str, Tensor]:
+        """The random numbers of `steps` batches, each tensor [steps, …]; a batch's own arrive in its `state`.
+
+        Validation rows are judged with the numbers of one generator, the same after every epoch.
+        """
         return {}
 
 
@@ -205,26 +256,28 @@ class Update(NamedTuple):
     """What a gradient transform makes of one step.
 
     Of each parameter by name either a gradient, which AdamW takes on, or a direction, along which the learning rate
-    goes as it is; weight decay acts on both.
+    goes as it is; weight decay acts on both. `rates` are factors [] on the learning rate of parameters; None: 1.
     """
 
     gradients: State
     directions: State
     state: State
+    rates: State | None = None
 
 
 @dataclass(frozen=True)
-class GradientTransform(Component):
+class GradientTransform(Surveying):
     """Acts on the gradients of one model before the optimizer's step, or gives the step's direction itself.
 
     With `per_class` the gradients come one per class, [C, …]: of the mean loss of the batch's rows of that class, zero
     where there are none (penalties of `regularize` are added afterwards). With `looks_ahead` they are taken a second
-    time, on the same batch, where `look` says.
+    time, on the same batch, where `look` says. With `constrains` the step is followed by `constrain`.
     """
 
     slot: ClassVar[Slot] = "optimize"
     per_class: ClassVar[bool] = False
     looks_ahead: ClassVar[bool] = False
+    constrains: ClassVar[bool] = False
 
     def init(self, parameters: State) -> State:
         """The state before the first step."""
@@ -236,6 +289,10 @@ class GradientTransform(Component):
 
     def transform(self, state: State, gradients: State, parameters: State, progress: Tensor) -> Update:
         """Gradients by parameter name -> what to step along, and the next state."""
+        raise NotImplementedError
+
+    def constrain(self, state: State, parameters: State) -> State:
+        """Parameters after the step -> those that are to be others, by name."""
         raise NotImplementedError
 
 
@@ -271,11 +328,21 @@ class Scores(NamedTuple):
     """What a model says of n rows: log-probabilities [n, C], and the scores [n, C] whose largest is the decision.
 
     They are apart so that a rule for deciding (a threshold at the prior) leaves the probabilities calibrated, and a
-    calibration of the probabilities leaves the decisions balanced.
+    calibration of the probabilities leaves the decisions balanced. `members` are the log-probabilities [M, n, C] of the
+    M models that the predictor averages; adjusters hand them on as they are. None: there is one model.
     """
 
     log_probabilities: Tensor
     decision: Tensor
+    members: Tensor | None = None
+
+    @property
+    def member_decisions(self) -> Tensor:
+        """What each model would decide by [M, n, C]: its log-probabilities, moved as the decision of all has been moved."""
+        if self.members is None:
+            return self.decision[None]
+        mean = torch.logsumexp(self.members, 0) - math.log(len(self.members))
+        return self.members + (self.decision - mean)
 
 
 @dataclass(frozen=True)

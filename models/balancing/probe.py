@@ -126,7 +126,7 @@ def prepared(part: Component, given: Case) -> State:
 
 def draws(part: Component, given: Case) -> dict[str, Tensor]:
     """The random numbers that a method draws for the case's batch."""
-    if not isinstance(part, Mixer):
+    if not isinstance(part, (Mixer, Learning)):
         return {}
     drawn = part.draw(torch.Generator().manual_seed(2), 1, given.logits.shape[0])
     return {k: v[0] for k, v in drawn.items()}
@@ -155,7 +155,9 @@ def net_gradients(given: Case, per_class: bool) -> State:
 
 def outputs(part: Component, state: Mapping[str, Tensor], drawn: dict[str, Tensor], given: Case) -> dict[str, Tensor]:
     """Everything that a method makes of one batch, by name; `next.…` is its next state."""
-    held, batch, logits = dict(state), given.batch, given.logits
+    held, batch, logits = dict(state), given.batch._replace(logits=given.logits), given.logits
+    if isinstance(part, Learning):
+        held.update(drawn)
     if isinstance(part, Loss):
         following = part.advance(held, logits.detach(), batch, given.progress)
         found = {"losses": part.losses(held, logits, batch, given.progress)}
@@ -177,8 +179,11 @@ def outputs(part: Component, state: Mapping[str, Tensor], drawn: dict[str, Tenso
         following = update.state
         found = {f"gradient.{k}": v for k, v in update.gradients.items()}
         found.update({f"direction.{k}": v for k, v in update.directions.items()})
+        found.update({f"rate.{k}": v for k, v in (update.rates or {}).items()})
+        if part.constrains:
+            found.update({f"constrained.{k}": v for k, v in part.constrain(held, parameters).items()})
         if part.looks_ahead:
             found.update({f"look.{k}": v for k, v in part.look(gradients, parameters).items()})
     else:
         raise TypeError(f"slot '{part.slot}' does not act on batches")
-    return {**found, **{f"next.{k}": v for k, v in following.items()}}
+    return {**found, **{f"next.{k}": v for k, v in following.items() if k not in drawn}}

@@ -108,6 +108,7 @@ def pure(method: type[Component]) -> None:
         **{f"partner.{k}": v for k, v in given.partner._asdict().items()},
         **{f"state.{k}": v for k, v in state.items()}, **{f"draws.{k}": v for k, v in drawn.items()},
     }  # fmt: skip
+    handed = {k: v for k, v in handed.items() if isinstance(v, Tensor)}
     copies = {k: v.clone() for k, v in handed.items()}
     first = outputs(part, state, drawn, given)
     for name, copy in copies.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,6 +32,7 @@ def validation_losses(population: Population) -> Tensor:
         return p.objective.predict(parameters, valid.numeric[rows], valid.categorical[rows])
 
     def scored(
+        draws: dict[str, Tensor],
         parameters: dict[str, Tensor],
         state: dict[str, State],
         hyper: dict[str, Tensor],
@@ -43,22 +45,31 @@ def validation_losses(population: Population) -> Tensor:
         labels = valid.labels[rows]
         targets = one_hot(labels, valid.classes)
         batch = Batch(
-            valid.numeric[rows], valid.categorical[rows], targets, labels, valid.groups[rows], weights, rows, features
-        )
-        known = p.objective.state_of("loss", state, parameters)
+            valid.numeric[rows], valid.categorical[rows], targets, labels, valid.groups[rows], weights, rows, features,
+            logits=logits,
+        )  # fmt: skip
+        known = p.objective.state_of("loss", state, parameters, draws)
         progress = torch.tensor(1.0, device=p.device)
         losses = loss.with_values(values_of("loss", hyper)).losses(known, logits, batch, progress)
         return losses if loss.set_level else (losses * weights).sum()
 
     if loss.set_level:
         logits = torch.cat([_mapped(p, predicted, (views,), rows)[1] for rows in pieces], 1)
-        of_set: Tensor = _mapped(p, scored, (*members, factor, (logits,)), every)
+        drawn = judging_draws(p, len(valid))
+        of_set: Tensor = _mapped(p, partial(scored, drawn), (*members, factor, (logits,)), every)
         return of_set.cpu()
     total = torch.zeros(len(p.alive), device=p.device)
     for rows in pieces:
         features, logits = _mapped(p, predicted, (views,), rows)
-        total += _mapped(p, scored, (*members, factor[:, rows], (logits, features)), rows)
+        drawn = judging_draws(p, len(rows))
+        total += _mapped(p, partial(scored, drawn), (*members, factor[:, rows], (logits, features)), rows)
     return (total / factor.sum(1)).cpu()
+
+
+def judging_draws(population: Population, rows: int) -> dict[str, Tensor]:
+    """The random numbers of the loss for validation rows, by `loss/name`: the same after every epoch."""
+    drawn = population.active.loss.draw(torch.Generator().manual_seed(0), 1, rows)
+    return {f"loss/{k}": v[0].to(population.device) for k, v in drawn.items()}
 
 
 def _judged(population: Population) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from models.balancing.component import Component, Regularizer, State
+from models.balancing.component import Component, Mixer, Regularizer, State
 from models.data import Batch, one_hot
 from models.learners.weights import OWN
 from models.nets.net import Net
@@ -89,12 +89,18 @@ class Objective:
         called: Tensor = functional_call(getattr(self.net, part), tensors, arguments)
         return called
 
+    def represent(self, parameters: Mapping[str, Tensor], embedded: Tensor) -> Tensor:
+        """Embedded inputs -> features [B, H]; of several members [B, k, H]."""
+        features = self.call("body", parameters, embedded)
+        return features.detach() if self.frozen else features
+
+    def classify(self, parameters: Mapping[str, Tensor], features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features -> the same and logits [B, C], float32; of several members [B, k, …]."""
+        return features.float(), self.call("classifier", parameters, features).float()
+
     def forward(self, parameters: Mapping[str, Tensor], embedded: Tensor) -> tuple[Tensor, Tensor]:
         """Embedded inputs -> features [B, H] and logits [B, C], float32; of several members [B, k, …]."""
-        features = self.call("body", parameters, embedded)
-        if self.frozen:
-            features = features.detach()
-        return features.float(), self.call("classifier", parameters, features).float()
+        return self.classify(parameters, self.represent(parameters, embedded))
 
     def predict(self, parameters: Mapping[str, Tensor], inputs: Tensor, categories: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs and categories -> features [B, H] and logits [B, C] of the whole model, made as in training."""
@@ -107,10 +113,16 @@ class Objective:
             return judge(features, logits)
         return _mean(vmap(judge, in_dims=(1, 1))(features, logits))
 
-    def state_of(self, key: str, state: Mapping[str, State], parameters: Mapping[str, Tensor]) -> State:
-        """What a method remembers, and its own parameters."""
-        own = self._own[key]
-        return {**state[key], **{short: parameters[full] for full, short in own}} if own else state[key]
+    def state_of(
+        self,
+        key: str,
+        state: Mapping[str, State],
+        parameters: Mapping[str, Tensor],
+        draws: Mapping[str, Tensor] | None = None,
+    ) -> State:
+        """What a method remembers, its own parameters, and what it has drawn for the batch."""
+        own = {short: parameters[full] for full, short in self._own[key]}
+        return {**state[key], **own, **prefixed(draws or {}, f"{key}/")}
 
     def __call__(
         self,
@@ -122,7 +134,10 @@ class Objective:
         draws: dict[str, Tensor],
         progress: Tensor,
     ) -> tuple[Tensor, dict[str, State]]:
-        """The loss [] (or its parts) of one member on one batch, and the next state of its methods."""
+        """The loss [] (or its parts) of one member on one batch, and the next state of its methods.
+
+        `draws` are the random numbers of the batch by `key/name`.
+        """
         recipe = self.recipe.with_values(hyper)
         following = dict(state)
 
@@ -131,13 +146,18 @@ class Objective:
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             batch = self._batch(parameters, columns)
-            if recipe.mix is not None:
-                other = self._batch(parameters, partner) if partner else None
-                batch = recipe.mix.mix(state["mix"], batch, other, draws, progress)
-            features, logits = self.forward(parameters, batch.inputs)
+            other = self._batch(parameters, partner) if partner else None
+            if recipe.mix is not None and recipe.mix.at == "inputs":
+                batch = recipe.mix.mix(state["mix"], batch, other, prefixed(draws, "mix/"), progress)
+            features = self.represent(parameters, batch.inputs)
+            if recipe.mix is not None and recipe.mix.at == "features":
+                batch, features = self._mixed(
+                    recipe.mix, parameters, batch, features, other, state["mix"], draws, progress
+                )
+            features, logits = self.classify(parameters, features)
         whole = self.net.together(features, logits)
-        batch = batch._replace(features=whole[0])
-        known = self.state_of("loss", state, parameters)
+        batch = batch._replace(features=whole[0], logits=whole[1])
+        known = self.state_of("loss", state, parameters, draws)
         losses = self.averaged(
             lambda f, z: recipe.loss.losses(known, z, batch._replace(features=f), progress), features, logits
         )
@@ -145,7 +165,7 @@ class Objective:
             keep("loss", recipe.loss.advance(known, whole[1].detach(), batch, progress))
         factor = batch.weights
         if recipe.weigh is not None:
-            known = self.state_of("weigh", state, parameters)
+            known = self.state_of("weigh", state, parameters, draws)
             weights, changed = recipe.weigh.weigh(known, losses.detach(), batch, progress)
             keep("weigh", changed)
             factor = factor * weights
@@ -153,7 +173,7 @@ class Objective:
         penalties = []
         for part in recipe.regularize:
             key = f"regularize.{part.name}"
-            penalize = partial(self._penalty, part, self.state_of(key, state, parameters), batch, progress)
+            penalize = partial(self._penalty, part, self.state_of(key, state, parameters, draws), batch, progress)
             penalty, changed = self.averaged(penalize, features, logits)
             keep(key, changed)
             penalties.append(penalty)
@@ -162,6 +182,23 @@ class Objective:
         for penalty in penalties:
             total = total + penalty
         return total, following
+
+    def _mixed(
+        self,
+        mix: Mixer,
+        parameters: Mapping[str, Tensor],
+        batch: Batch,
+        features: Tensor,
+        other: Batch | None,
+        state: State,
+        draws: Mapping[str, Tensor],
+        progress: Tensor,
+    ) -> tuple[Batch, Tensor]:
+        """The batch and its features as they are mixed just before the classifier."""
+        if other is not None:
+            other = other._replace(inputs=self.represent(parameters, other.inputs))
+        mixed = mix.mix(state, batch._replace(inputs=features), other, prefixed(draws, "mix/"), progress)
+        return mixed._replace(inputs=batch.inputs), mixed.inputs
 
     @staticmethod
     def _penalty(

@@ -32,6 +32,7 @@ from models.learners.judge import validation_losses
 from models.learners.learner import Member, Outcome, Plan
 from models.learners.net_model import NetModel
 from models.learners.objective import Columns, Objective, acting, first, stacked, values_of
+from models.learners.survey import survey
 from models.learners.weights import OWN, AdamW, Weights, learning_rate_factor
 from models.nets.net import Net
 from models.recipe import Recipe
@@ -191,11 +192,23 @@ class Population:
         progress, split, drawn = self.epoch / self.plan.budget, self.train, []
         for position, (member, sampler) in enumerate(zip(self.alive, samplers, strict=True)):
             state = {k: v[position] for k, v in states.items()}
+            order = sampler.order(state, steps, size, self.generators[member])
+            if order is not None:
+                drawn.append(order.cpu().reshape(-1))
+                continue
             p = sampler.probabilities(state, split.labels, split.groups, self.statistics, progress)
             edges = p.double().cumsum(0).cpu()
             uniform = torch.rand(steps * size, generator=self.generators[member], dtype=torch.float64)
             drawn.append(torch.searchsorted(edges, uniform * edges[-1], right=True).clamp(max=len(split) - 1))
         return torch.stack(drawn).reshape(len(self.alive), steps, size).to(self.device)
+
+    def _drawn_numbers(self, generator: torch.Generator, steps: int, size: int) -> dict[str, Tensor]:
+        """What the methods of one member draw for an epoch's batches, by `key/name`, each [steps, …]."""
+        found = {}
+        for key, part in acting(self.active).items():
+            if isinstance(part, (Mixer, Learning)):
+                found.update({f"{key}/{k}": v for k, v in part.draw(generator, steps, size).items()})
+        return found
 
     def method(self, slot: str, position: int) -> Any:
         """The method of a slot with one member's hyperparameters."""
@@ -225,12 +238,14 @@ class Population:
             for k, v in self.row_state.items():
                 v[place] = state["weigh"].pop(k)
             self.state.update(state)
-            given = None
+            given = rates = None
             if transform is not None:
-                gradients, given = self._transformed(transform, gradients, progress)
+                gradients, given, rates = self._transformed(transform, gradients, progress)
             epochs = done * self.plan.budget
             factor = learning_rate_factor((epochs - self.rises) / (self.falls - self.rises))
-            self.optimizer.step(self.weights, self.weights.flatten(gradients), factor, self.mask, given)
+            self.optimizer.step(self.weights, self.weights.flatten(gradients), factor, self.mask, given, rates)
+            if transform is not None and transform.constrains:
+                self._constrain(transform)
 
     def _gradients(
         self,
@@ -284,39 +299,60 @@ class Population:
 
     def _transformed(
         self, transform: GradientTransform, gradients: dict[str, Tensor], progress: Tensor
-    ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor] | None]:
-        """What AdamW takes on, and the directions that the transform gives itself with the places where they stand."""
+    ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor] | None, Tensor | None]:
+        """What AdamW takes on, the directions that the transform gives itself with their places, factors on the rate."""
         views = {k: v.detach() for k, v in self.weights.views.items()}
         hyper = self.acting_hyper()
 
         def one(state: State, gradient: State, parameters: State, values: dict[str, Tensor]) -> tuple[State, ...]:
             part = transform.with_values(values_of("optimize", values))
-            return tuple(part.transform(state, gradient, parameters, progress))
+            update = part.transform(state, gradient, parameters, progress)
+            return update.gradients, update.directions, update.state, update.rates or {}
 
         penalties: dict[str, Tensor] = {}
         if transform.per_class:
             penalties = {k: g[-1] for k, g in gradients.items()}
             gradients = {k: g[:-1] for k, g in gradients.items()}
-        left, directions, self.state["optimize"] = vmap(one, in_dims=(0, 1 if transform.per_class else 0, 0, 0))(
-            self.state["optimize"], gradients, views, hyper
-        )
+        left, directions, self.state["optimize"], factors = vmap(
+            one, in_dims=(0, 1 if transform.per_class else 0, 0, 0)
+        )(self.state["optimize"], gradients, views, hyper)
+        rates = self._rates(factors) if factors else None
         if penalties:
             left = {k: g + penalties[k] for k, g in left.items()}
             directions = {k: d + penalties[k] for k, d in directions.items()}
         if not directions:
-            return left, None
-        return left, (self.weights.flatten(directions), self.weights.mask(set(directions)))
+            return left, None, rates
+        return left, (self.weights.flatten(directions), self.weights.mask(set(directions))), rates
+
+    def _rates(self, factors: dict[str, Tensor]) -> Tensor:
+        """Factors [P] by parameter -> one per weight [P, N]; 1 where no factor is given."""
+        wide = {
+            k: (v - 1).reshape(-1, *[1] * len(self.weights.shapes[k])).expand(-1, *self.weights.shapes[k])
+            for k, v in factors.items()
+        }
+        return 1 + self.weights.flatten(wide)
+
+    def _constrain(self, transform: GradientTransform) -> None:
+        """Put the parameters where the transform lets them be after a step."""
+        views = {k: v.detach() for k, v in self.weights.views.items()}
+
+        def one(state: State, parameters: State, values: dict[str, Tensor]) -> State:
+            return transform.with_values(values_of("optimize", values)).constrain(state, parameters)
+
+        for name, value in vmap(one)(self.state["optimize"], views, self.acting_hyper()).items():
+            views[name].copy_(value)
 
     def run_epoch(self) -> None:
         """One pass: enter the phase, draw the order, take the steps, judge on validation rows, drop what has stopped."""
         phase = max(i for i, start in enumerate(self.starts) if start <= self.epoch)
         if phase != self.phase:
             self.enter(phase)
+        survey(self)
         size = effective_batch(len(self.train), self.plan.batch_size)
         steps = max(1, len(self.train) // size)
         order, partners = self._order(steps, size), self._partners(steps, size)
-        drawn = [self.active.mix.draw(self.generators[m], steps, size) for m in self.alive] if self.active.mix else []
-        draws = {k: torch.stack([d[k] for d in drawn]).to(self.device) for k in (drawn[0] if drawn else {})}
+        drawn = [self._drawn_numbers(self.generators[m], steps, size) for m in self.alive]
+        draws = {k: torch.stack([d[k] for d in drawn]).to(self.device) for k in drawn[0]}
         self.net.train()
         if self.frozen:
             self.net.embed.eval()

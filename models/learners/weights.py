@@ -102,10 +102,12 @@ class AdamW:
         factor: float,
         mask: Tensor | None,
         given: tuple[Tensor, Tensor] | None = None,
+        rates: Tensor | None = None,
     ) -> None:
         """One update; `factor` scales the learning rates, `mask` [N] names what is trained.
 
-        `given` are directions [P, N] that a method gives, and where [N] they stand in the place of AdamW's own.
+        `given` are directions [P, N] that a method gives, and where [N] they stand in the place of AdamW's own; `rates`
+        [P, N] are its factors on the learning rate.
         """
         self.steps += 1
         self.first.lerp_(gradient, 1 - self.BETA1)
@@ -116,6 +118,8 @@ class AdamW:
         if given is not None:
             direction = torch.where(given[1] > 0, given[0] * correction1, direction)
         rate = self.rate * factor
+        if rates is not None:
+            rate = rate * rates
         shrink = 1 - rate * self.decay * weights.decays
         if mask is not None:
             direction.mul_(mask)

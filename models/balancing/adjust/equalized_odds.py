@@ -11,27 +11,30 @@ from models.balancing.component import Adjuster, Need, Scores, Source, State, Ta
 from models.data import Statistics
 
 
-def nearest_to_targets(cuts: Cuts) -> Tensor:
-    """For every point that some group can reach in ROC space, the candidate of each group that comes nearest [T, G].
+def nearest_to_targets(rates: Tensor, usable: Tensor) -> Tensor:
+    """For every point of rates [G, K, R] that some usable group reaches, the candidate of each group that comes nearest [T, G].
 
-    Nearness is the larger of the two differences of rates.
+    Nearness is the largest of the R differences of rates.
     """
-    rates = cuts.rates
-    targets = rates[cuts.usable].reshape(-1, 2)
+    targets = rates[usable].flatten(0, 1)
     return torch.stack([(targets[:, None] - rates[g]).abs().amax(-1).argmin(-1) for g in range(len(rates))], -1)
 
 
-def fair_thresholds(cuts: Cuts, tolerance: float | Tensor, balanced: bool = False) -> Tensor:
-    """Thresholds [G] of the smallest error among those whose gap in either rate is at most `tolerance`; else of the smallest gap.
+def fair_thresholds(
+    cuts: Cuts, tolerance: float | Tensor, balanced: bool = False, rates: Tensor | None = None
+) -> Tensor:
+    """Thresholds [G] of the smallest error among those whose gap in every rate is at most `tolerance`; else of the smallest gap.
 
+    `rates` [G, K, R] of the candidates must agree between groups: false and true positive rate unless others are given.
     `balanced` counts the errors of each class relative to its rows, so that the smallest error is the largest balanced
     accuracy.
     """
     if not bool(cuts.usable.any()):
         return torch.zeros_like(cuts.positives)
-    chosen = nearest_to_targets(cuts)
+    compared = cuts.rates if rates is None else rates
+    chosen = nearest_to_targets(compared, cuts.usable)
     every = torch.arange(chosen.shape[1], device=chosen.device)
-    rates = cuts.rates[every, chosen]
+    rates = compared[every, chosen]
     inside = cuts.usable[None, :, None]
     high, low = torch.where(inside, rates, -torch.inf).amax(1), torch.where(inside, rates, torch.inf).amin(1)
     gap = (high - low).amax(-1)

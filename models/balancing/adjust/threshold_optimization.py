@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from models.balancing.component import Adjuster, Scores, Source, State, Task
+from models.balancing.component import Adjuster, Scores, Source, State, Task, hyper
 from models.data import Statistics
 
 Metric = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -34,6 +35,17 @@ def balanced_accuracy(tp: Tensor, fn: Tensor, fp: Tensor, tn: Tensor) -> Tensor:
 def f1(tp: Tensor, fn: Tensor, fp: Tensor, tn: Tensor) -> Tensor:
     """2 TP / (2 TP + FN + FP)."""
     return share(2 * tp, 2 * tp + fn + fp)
+
+
+def f_beta(tp: Tensor, fn: Tensor, fp: Tensor, tn: Tensor, beta: float | Tensor) -> Tensor:
+    """(1 + b^2) TP / ((1 + b^2) TP + b^2 FN + FP)."""
+    square = beta**2
+    return share((1 + square) * tp, (1 + square) * tp + square * fn + fp)
+
+
+def saved(tp: Tensor, fn: Tensor, fp: Tensor, tn: Tensor, price: float | Tensor) -> Tensor:
+    """-(price FN + FP): what is saved where a missed positive costs `price` times a false alarm."""
+    return -(price * fn + fp)
 
 
 def g_mean(tp: Tensor, fn: Tensor, fp: Tensor, tn: Tensor) -> Tensor:
@@ -76,10 +88,14 @@ class ThresholdOptimization(Adjuster):
     source: ClassVar[Source] = SOURCE
     metric: ClassVar[Metric]
 
+    def measure(self) -> Metric:
+        """The metric, with the method's hyperparameters."""
+        return type(self).metric
+
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:
         """The threshold [1]."""
         margins = scores.decision[:, 1] - scores.decision[:, 0]
-        found = best_threshold(margins, (labels == 1).double(), weights.double(), type(self).metric)
+        found = best_threshold(margins, (labels == 1).double(), weights.double(), self.measure())
         return {"threshold": found.reshape(1)}
 
     def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:
@@ -112,6 +128,37 @@ class ThresholdF1(ThresholdOptimization):
             "arXiv:1402.1892",
         ),
     )
+
+
+@dataclass(frozen=True)
+class ThresholdFBeta(ThresholdOptimization):
+    """The threshold of best F-beta of the positive class: recall counts beta times as much as precision."""
+
+    beta: float | Tensor = hyper(2.0, 0.5, 4.0, log=True, minimum=1e-3, maximum=1e3)
+
+    name: ClassVar[str] = "threshold_f_beta"
+    formula: ClassVar[str] = (
+        "decide z_1 - z_0 > h, h maximizing (1 + beta^2) TP / ((1 + beta^2) TP + beta^2 FN + FP) on calibration rows"
+    )
+
+    def measure(self) -> Metric:
+        """F-beta."""
+        return partial(f_beta, beta=self.beta)
+
+
+@dataclass(frozen=True)
+class ThresholdCost(ThresholdOptimization):
+    """The threshold of least cost, where a missed positive costs `price` times a false alarm."""
+
+    price: float | Tensor = hyper(10.0, 2.0, 100.0, log=True, minimum=1e-6, maximum=1e6)
+
+    name: ClassVar[str] = "threshold_cost"
+    formula: ClassVar[str] = "decide z_1 - z_0 > h, h minimizing price FN + FP on calibration rows"
+    source: ClassVar[Source] = Source("The Foundations of Cost-Sensitive Learning", "C. Elkan", 2001)
+
+    def measure(self) -> Metric:
+        """What is saved."""
+        return partial(saved, price=self.price)
 
 
 @dataclass(frozen=True)

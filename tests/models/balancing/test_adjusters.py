@@ -10,6 +10,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, matthews_corrcoef
 
 from models.balancing import component
 from models.balancing.adjust.equalized_odds import fair_thresholds
+from models.balancing.adjust.expected_utility import expected_utility
 from models.balancing.adjust.group_rates import candidate_cuts
 from models.balancing.adjust.last_layer_retraining import balanced_subset, l1_logistic
 from models.balancing.adjust.nearest_class_mean import class_means
@@ -19,6 +20,7 @@ from models.balancing.adjust.threshold_optimization import best_threshold, f1
 from models.balancing.adjust.vector_scaling import fit_vector
 from models.balancing.adjust.weight_aligning import aligned
 from models.balancing.component import Scores, TrainedNet
+from models.balancing.loss.integrated_risk import tail_sensitive_utility
 from models.data import Split, Statistics
 from models.errors import InputError
 from models.recipe import parse
@@ -279,3 +281,11 @@ def test_vector_scaling_is_never_worse_than_temperature_and_keeps_decisions():
     part = component("vector_scaling").build({})
     state = part.fit(Scores(z, z), labels, labels, torch.ones(2000), None)
     assert torch.equal(part.adjust(state, Scores(z, z), labels).decision, z)
+
+
+def test_expected_utility_by_hand_and_without_tolerance_is_the_most_probable_class():
+    utility = tail_sensitive_utility(torch.tensor([1000.0, 100.0, 10.0]), 0.5)
+    p = torch.tensor([[0.6, 0.3, 0.1]])
+    torch.testing.assert_close(expected_utility(p.log(), utility), torch.tensor([[0.6, 0.3 + 0.3, 0.1 + 0.5 * 0.9]]))
+    plain = expected_utility(p.log(), tail_sensitive_utility(torch.tensor([1000.0, 100.0, 10.0]), 0.0))
+    torch.testing.assert_close(plain, p)

@@ -12,7 +12,7 @@ import torch
 from models.balancing import catalogue
 from models.balancing.base import shown
 from models.balancing.component import Head, Loss, Sampler, Schedule, Scores, Weigher, WeightAdjuster
-from models.balancing.probe import GROUPS, case
+from models.balancing.probe import GROUPS, case, draws
 from models.balancing.rules import ON_BATCHES, RULES, run
 from models.data import Statistics
 from models.errors import InputError
@@ -129,6 +129,7 @@ def test_loss_stands_a_class_without_training_rows(method: type[Loss]):
         cells[absent] = 0
         counts = Statistics(cells.sum(1), cells.sum(0), cells, int(cells.sum()))
         state = {**part.parameters(counts, 6, torch.Generator().manual_seed(0)), **part.init(counts)}
+        state.update(draws(part, given))
         losses = part.losses(state, given.logits, given.batch, given.progress)
         assert torch.isfinite(losses if part.set_level else losses[given.batch.labels != absent]).all()
 

@@ -70,9 +70,9 @@ def test_crt_begins_a_training_of_a_new_classifier_on_the_old_representation(cou
     made, factors = population(HALF, count), []
     step = weights_module.AdamW.step
 
-    def recorded(self, weights, gradient, factor, mask, given=None):
+    def recorded(self, weights, gradient, factor, mask, *given):
         factors.append((factor, self.steps, float(gradient.abs().max())))
-        step(self, weights, gradient, factor, mask, given)
+        step(self, weights, gradient, factor, mask, *given)
 
     monkeypatch.setattr(weights_module.AdamW, "step", recorded)
     for _ in range(2):
@@ -192,7 +192,7 @@ def test_gradients_by_class_are_those_of_the_mean_loss_of_each_class(count, regu
     made.enter(0)
     captured = {}
     monkeypatch.setattr(
-        made.optimizer, "step", lambda weights, gradient, factor, mask, given: captured.update(given=given)
+        made.optimizer, "step", lambda weights, gradient, factor, mask, given, rates: captured.update(given=given)
     )
     rows = made._order(1, 32)[:, 0]
     made._step(made._columns(rows), {}, 0.3)
