@@ -7,21 +7,33 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from models.balancing.component import Adjuster, Scores, State
 from models.data import Split, Statistics
 from models.learners.learner import Model
+from models.schema import Task
 
 
 def average(models: Sequence[Model], split: Split) -> Scores:
-    """The logarithm of the members' mean probabilities [n, C] (float64), as probabilities and as decision scores."""
-    return together([model.logits(split) for model in models])
+    """The logarithm of the members' mean probabilities [n, C] (float64), as probabilities and as decision scores.
+
+    Of labels, the decision scores are the log-odds [n, L]; of a number, both are the members' mean [n, 1], standardized.
+    """
+    return together([model.logits(split) for model in models], split.task)
 
 
-def together(logits: Sequence[Tensor]) -> Scores:
-    """The same from the members' logits, each [n, C]."""
-    members = torch.stack([torch.log_softmax(one.double(), -1) for one in logits])
-    mean = torch.logsumexp(members, 0) - math.log(len(members))
+def together(outputs: Sequence[Tensor], task: Task = "multiclass") -> Scores:
+    """The same from the members' logits, each [n, O]."""
+    logits = torch.stack([one.double() for one in outputs])
+    if task == "regression":
+        return Scores(logits.mean(0), logits.mean(0), logits)
+    share = math.log(len(logits))
+    if task == "multilabel":
+        carried, absent = (torch.logsumexp(logsigmoid(sign * logits), 0) - share for sign in (1, -1))
+        return Scores(carried, carried - absent, logsigmoid(logits))
+    members = torch.log_softmax(logits, -1)
+    mean = torch.logsumexp(members, 0) - share
     return Scores(mean, mean, members)
 
 
@@ -34,7 +46,7 @@ def fit_adjusters(
     """
     states = []
     for adjuster in adjusters:
-        state = adjuster.fit(scores, calib.labels, calib.groups, calib.weights, statistics)
+        state = adjuster.fit(scores, calib.truth, calib.groups, calib.weights, statistics)
         scores = adjuster.adjust(state, scores, calib.groups)
         states.append(state)
     return states, scores

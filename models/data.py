@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from models.schema import CLASSES, Task
+
 
 @dataclass(frozen=True)
 class Split:
@@ -15,7 +17,12 @@ class Split:
 
     numeric [n, F] float32, or images [n, channels, height, width] uint8; categorical [n, K] int64 (0 is missing or
     unknown); labels [n] int64; groups [n] int64, the intersection of all sensitive attributes (all 0 without any);
-    weights [n] float32; row_ids [n] int64 (the source row; of a synthetic row, its parent); synthetic [n] bool.
+    weights [n] float32; row_ids [n] int64 (the source row; of a synthetic row, its parent); synthetic [n] bool;
+    values [n, O] float32, what the model is to say where that is no class: an indicator per label, or the standardized
+    number; [n, 0] for classes.
+
+    `labels` are what rows are balanced by, whatever the task: the class; the bin of the number; of several labels the
+    rarest one that the row carries, counted from 1, and 0 without any. `classes` counts them all, present or not.
     """
 
     numeric: Tensor
@@ -27,6 +34,23 @@ class Split:
     synthetic: Tensor
     classes: int
     group_count: int
+    task: Task = "multiclass"
+    values: Tensor = None  # type: ignore[assignment]  # never None after construction
+
+    def __post_init__(self) -> None:
+        """Without values the target is a class."""
+        if self.values is None:
+            object.__setattr__(self, "values", self.weights.new_zeros(self.labels.shape[0], 0))
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model gives for a row: one per class, one per label, or one."""
+        return self.classes if self.task in CLASSES else int(self.values.shape[1])
+
+    @property
+    def truth(self) -> Tensor:
+        """What adjusters and metrics compare with: labels [n] of classes, else values [n, O]."""
+        return self.labels if self.task in CLASSES else self.values
 
     def __len__(self) -> int:
         return self.labels.shape[0]
@@ -43,9 +67,11 @@ class Split:
 
 
 class Batch(NamedTuple):
-    """One batch of one model: inputs [B, …], categories [B, K], soft targets [B, C], labels [B], groups [B], weights [B], rows [B].
+    """One batch of one model: inputs [B, …], categories [B, K], targets [B, O], labels [B], groups [B], weights [B], rows [B].
 
-    `rows` are positions in the training table; `features` [B, H] and `logits` [B, C] are there once the net has made
+    Targets are soft classes (O = C), an indicator per label, or the standardized number (O = 1), as `task` says; `task`
+    is a constant of the training, so a method may branch on it. Labels are what rows are balanced by, as in `Split`.
+    `rows` are positions in the training table; `features` [B, H] and `logits` [B, O] are there once the net has made
     them.
     """
 
@@ -58,15 +84,28 @@ class Batch(NamedTuple):
     rows: Tensor
     features: Tensor | None = None
     logits: Tensor | None = None
+    task: Task = "multiclass"
+
+    def memberships(self, classes: int) -> Tensor:
+        """How much of a row belongs to each class that rows are balanced by [B, C]: soft where classes were mixed."""
+        return self.targets if self.task in CLASSES else one_hot(self.labels, classes)
 
 
 class Statistics(NamedTuple):
-    """Counts over the training rows: per class [C], per group [G], per class and group [C, G]; rows is their number."""
+    """Counts over the training rows: per class [C], per group [G], per class and group [C, G]; rows is their number.
+
+    Classes are what rows are balanced by, as in `Split`: classes, bins of the number, or rarest labels (the first one:
+    no label). `label_counts` [L] are the rows that carry each of several labels, [0] for the other tasks; `centres` [C]
+    the mean standardized number of each bin, [0] for the other tasks.
+    """
 
     class_counts: Tensor
     group_counts: Tensor
     class_group_counts: Tensor
     rows: int
+    task: Task = "multiclass"
+    label_counts: Tensor = torch.zeros(0)
+    centres: Tensor = torch.zeros(0)
 
     @property
     def classes(self) -> int:
@@ -84,6 +123,11 @@ class Statistics(NamedTuple):
         counts = self.class_counts.clamp(min=0.5)
         return counts / counts.sum()
 
+    @property
+    def label_prior(self) -> Tensor:
+        """Share of the rows that carry each label [L], half a row at least away from none and from all."""
+        return self.label_counts.clamp(0.5, max(self.rows - 0.5, 0.5)) / self.rows
+
     @staticmethod
     def of(split: Split) -> Statistics:
         """Count the rows of `split`; every class and group has its place, present or not."""
@@ -91,7 +135,19 @@ class Statistics(NamedTuple):
             split.labels * split.group_count + split.groups, minlength=split.classes * split.group_count
         )
         table = cells.reshape(split.classes, split.group_count).float()
-        return Statistics(table.sum(1), table.sum(0), table, len(split))
+        counts = table.sum(1)
+        nothing = counts.new_zeros(0)
+        carried = split.values.sum(0) if split.task == "multilabel" else nothing
+        centres = nothing
+        if split.task == "regression":
+            total = counts.new_zeros(split.classes).index_add_(0, split.labels, split.values[:, 0])
+            centres = total / counts.clamp(min=1)
+        return Statistics(counts, table.sum(0), table, len(split), split.task, carried, centres)
+
+
+def targets_of(labels: Tensor, values: Tensor, classes: int, task: Task) -> Tensor:
+    """What the model's outputs are compared with [B, O]: one-hot classes, or the values as they are."""
+    return one_hot(labels, classes) if task in CLASSES else values
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:

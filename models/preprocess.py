@@ -153,6 +153,7 @@ class Preprocessor(BaseModel):
             synthetic=_column(rows, "synthetic", False, np.bool_),
             classes=len(target.classes),
             group_count=self.group_count,
+            task=target.kind,
         )
 
     @property

@@ -6,6 +6,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+Task = Literal["binary", "multiclass", "ordinal", "multilabel", "regression"]
+"""Kinds of target: one of two classes, of several, of several in order; any number of labels; a number."""
+CLASSES: frozenset[Task] = frozenset({"binary", "multiclass", "ordinal"})
+"""The kinds of target in which every row has one class."""
 Kind = Literal["numeric", "categorical", "ordinal", "date", "identifier", "image"]
 Role = Literal["feature", "target", "sensitive", "weight", "dropped"]
 RESERVED = ("row_id", "official_split", "synthetic", "weight")
@@ -35,7 +39,7 @@ class Target(_Frozen):
     """The target column; `classes` in the order of the class ids 0 … C-1. For a binary target class 1 is the positive."""
 
     column: str
-    kind: Literal["binary", "multiclass"]
+    kind: Task
     classes: tuple[str, ...]
 
     @property

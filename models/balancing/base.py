@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.balancing.claim import Claim
 from models.errors import InputError, nearest
+from models.schema import CLASSES, Task
 
 if TYPE_CHECKING:
     from models.recipe import Recipe
@@ -20,9 +21,9 @@ Slot = Literal["resample", "sample", "mix", "head", "loss", "weigh", "regularize
 SLOTS: tuple[Slot, ...] = (
     "resample", "sample", "mix", "head", "loss", "weigh", "regularize", "optimize", "schedule", "adjust",
 )  # fmt: skip
-Task = Literal["binary", "multiclass", "multilabel", "regression"]
 Need = Literal["groups", "unlabelled", "ordered_classes", "table", "image", "net"]
-CLASSIFICATION: frozenset[Task] = frozenset({"binary", "multiclass"})
+CLASSIFICATION = CLASSES
+EVERY_TASK: frozenset[Task] = frozenset({"binary", "multiclass", "ordinal", "multilabel", "regression"})
 State = dict[str, Tensor]
 
 

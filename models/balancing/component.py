@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from models.balancing.base import (
     CLASSIFICATION,
+    EVERY_TASK,
     SLOTS,
     Component,
     Need,
@@ -32,10 +33,10 @@ from models.balancing.base import (
     Slot,
     Source,
     State,
-    Task,
     hyper,
 )
 from models.balancing.claim import Claim
+from models.schema import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,9 +46,9 @@ if TYPE_CHECKING:
     from models.schema import Schema
 
 __all__ = [
-    "CLASSIFICATION", "SLOTS", "Adjuster", "Claim", "Component", "GradientTransform", "Head", "Learning", "Loss", "Mixer", "Need",
-    "Phase", "Range", "Regularizer", "Resampler", "Sampler", "Schedule", "Scores", "Seen", "Slot", "Source", "State",
-    "Task", "TrainedNet", "Update", "View", "Weigher", "WeightAdjuster", "hyper", "needs_linear_classifier",
+    "CLASSIFICATION", "EVERY_TASK", "SLOTS", "Adjuster", "Claim", "Component", "GradientTransform", "Head", "Learning", "Loss",
+    "Mixer", "Need", "Phase", "Range", "Regularizer", "Resampler", "Sampler", "Schedule", "Scores", "Seen", "Slot", "Source",
+    "State", "Task", "TrainedNet", "Update", "View", "Weigher", "WeightAdjuster", "hyper", "needs_linear_classifier",
 ]  # fmt: skip
 
 
@@ -144,7 +145,7 @@ class Mixer(Surveying):
     def mix(
         self, state: State, batch: Batch, partner: Batch | None, draws: Mapping[str, Tensor], progress: Tensor
     ) -> Batch:
-        """One batch, the second one if there is one, and the draws -> the mixed batch with soft targets [B, C]."""
+        """One batch, the second one if there is one, and the draws -> the mixed batch with soft targets [B, O]."""
         raise NotImplementedError
 
 
@@ -160,7 +161,7 @@ class Head(Component):
     """Whether the classifier is a linear layer, with `weight` [C, H] and `bias` [C]."""
 
     def classifier(self, features: int, classes: int) -> nn.Module:
-        """A module [B, features] -> [B, classes]."""
+        """A module [B, features] -> [B, classes]; `classes` is the number of outputs, whatever the task."""
         return nn.Linear(features, classes)
 
     def activation(self) -> nn.Module | None:
@@ -200,7 +201,7 @@ class Loss(Learning):
         return {}
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
-        """Logits [B, C] and a batch -> loss per row [B]; of a set-level loss, one number []."""
+        """Logits [B, O] and a batch -> loss per row [B]; of a set-level loss, one number []."""
         raise NotImplementedError
 
     def advance(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> State:
@@ -208,7 +209,7 @@ class Loss(Learning):
         return state
 
     def row_weights(self, statistics: Statistics, labels: Tensor, groups: Tensor) -> Tensor | None:
-        """Weights [n] that make plain cross-entropy equal to this loss, where such weights exist; else None."""
+        """Weights [n] that make the plain loss equal to this one, where such weights exist; else None."""
         return None
 
 
@@ -248,7 +249,7 @@ class Regularizer(Learning):
     def penalty(
         self, state: State, features: Tensor, logits: Tensor, batch: Batch, progress: Tensor
     ) -> tuple[Tensor, State]:
-        """Features [B, H], logits [B, C], a batch -> a scalar to add to the loss, and the next state."""
+        """Features [B, H], logits [B, O], a batch -> a scalar to add to the loss, and the next state."""
         raise NotImplementedError
 
 
@@ -327,6 +328,9 @@ class Schedule(Component):
 class Scores(NamedTuple):
     """What a model says of n rows: log-probabilities [n, C], and the scores [n, C] whose largest is the decision.
 
+    Of labels: the log-probability of each [n, L], and scores [n, L] that are above 0 where the label is decided. Of a
+    number: it, standardized, twice [n, 1].
+
     They are apart so that a rule for deciding (a threshold at the prior) leaves the probabilities calibrated, and a
     calibration of the probabilities leaves the decisions balanced. `members` are the log-probabilities [M, n, C] of the
     M models that the predictor averages; adjusters hand them on as they are. None: there is one model.
@@ -352,7 +356,10 @@ class Adjuster(Component):
     slot: ClassVar[Slot] = "adjust"
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:
-        """Scores of the calibration rows and the counts of the training rows -> the state to apply, as tensors."""
+        """Scores of the calibration rows and the counts of the training rows -> the state to apply, as tensors.
+
+        `labels` are the true classes [n]; of labels the indicators [n, L], of a number it, standardized [n, 1].
+        """
         return {}
 
     def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:

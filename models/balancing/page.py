@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.balancing.base import SLOTS, Component, Range, Slot, Source, shown
+from models.balancing.base import EVERY_TASK, SLOTS, Component, Range, Slot, Source, shown
 from models.balancing.discovery import catalogue
 
 ABOUT: dict[Slot, str] = {
@@ -48,7 +48,7 @@ def page() -> str:
 def _entry(method: type[Component]) -> list[str]:
     """One method."""
     said = " ".join((method.__doc__ or "").split())
-    facts = [f"serves {', '.join(sorted(method.tasks))}"]
+    facts = [f"serves {'every kind of target' if method.tasks == EVERY_TASK else ', '.join(sorted(method.tasks))}"]
     if method.needs:
         facts.append(f"needs {', '.join(sorted(method.needs))}")
     if method.implies:

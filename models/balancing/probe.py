@@ -19,12 +19,19 @@ from models.balancing.component import (
     Regularizer,
     Sampler,
     State,
+    Task,
     Weigher,
 )
+from models.balancing.loss.none import PLAIN
 from models.data import Batch, Statistics, one_hot
+from models.schema import CLASSES
 
 ROWS, GROUPS, FEATURES = 16, 3, 6
 CELLS = ((50.0, 30.0, 20.0), (20.0, 10.0, 5.0), (8.0, 4.0, 2.0), (3.0, 2.0, 1.0))
+TASKS: tuple[Task, ...] = ("multiclass", "binary", "ordinal", "multilabel", "regression")
+"""In the order in which a case is made of the first that a method serves."""
+CENTRES = (-0.6, 0.4, 1.5, 3.0)
+"""The mean standardized number of each bin."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,18 @@ class Case:
 
     @property
     def classes(self) -> int:
-        """Number of classes."""
+        """Number of classes that rows are balanced by."""
+        return self.statistics.classes
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a model gives for a row."""
         return self.logits.shape[-1]
+
+    @property
+    def task(self) -> Task:
+        """The kind of target."""
+        return self.batch.task
 
     def to(self, device: str) -> Case:
         """The same case on another device."""
@@ -59,7 +76,7 @@ class Case:
             return batch._replace(labels=order.argsort()[batch.labels], targets=batch.targets[:, order])
 
         s = self.statistics
-        counts = Statistics(s.class_counts[order], s.group_counts, s.class_group_counts[order], s.rows)
+        counts = s._replace(class_counts=s.class_counts[order], class_group_counts=s.class_group_counts[order])
         return replace(
             self,
             statistics=counts,
@@ -76,16 +93,20 @@ def case(
     absent: int | None = None,
     one_group: bool = False,
     seed: int = 0,
+    task: Task | None = None,
 ) -> Case:
-    """A case that suits the method: two classes if it serves no more, images if it needs them.
+    """A case that suits the method: of the first of TASKS that it serves, or of `task`; images if it needs them.
 
     `scale` multiplies the logits, `absent` is a class without rows in the batch, `one_group` puts all rows into group 0.
     """
-    classes = len(CELLS) if "multiclass" in method.tasks else 2
+    kind: Task = task if task is not None else next(t for t in TASKS if t in method.tasks)
+    classes = 2 if kind == "binary" else len(CELLS)
     generator = torch.Generator().manual_seed(seed)
     shape = (3, 8, 8) if "image" in method.needs else (5,)
     cells = torch.tensor(CELLS[:classes])
-    statistics = Statistics(cells.sum(1), cells.sum(0), cells, int(cells.sum()))
+    rarer = cells.sum(1)[1:].flip(0).cumsum(0).flip(0) if kind == "multilabel" else torch.zeros(0)
+    centres = torch.tensor(CENTRES) if kind == "regression" else torch.zeros(0)
+    statistics = Statistics(cells.sum(1), cells.sum(0), cells, int(cells.sum()), kind, rarer, centres)
 
     def batch() -> Batch:
         labels = torch.randint(classes, (rows,), generator=generator)
@@ -95,13 +116,25 @@ def case(
         inputs = torch.randn(rows, *shape, generator=generator)
         features = torch.randn(rows, FEATURES, generator=generator).relu()
         empty = torch.zeros(rows, 0, dtype=torch.long)
-        return Batch(
-            inputs, empty, one_hot(labels, classes), labels, groups, torch.ones(rows), torch.arange(rows), features
-        )
+        targets = _targets(kind, labels, classes, generator)
+        return Batch(inputs, empty, targets, labels, groups, torch.ones(rows), torch.arange(rows), features, task=kind)
 
     given, partner = batch(), batch()
-    logits = scale * torch.randn(rows, classes, generator=generator)
+    logits = scale * torch.randn(rows, given.targets.shape[1], generator=generator)
     return Case(statistics, given, partner, logits, torch.tensor(0.6))
+
+
+def _targets(task: Task, labels: Tensor, classes: int, generator: torch.Generator) -> Tensor:
+    """Targets [B, O] that go with what rows are balanced by: labels are the rarer the higher their number."""
+    if task in CLASSES:
+        return one_hot(labels, classes)
+    if task == "regression":
+        near = 0.2 * torch.randn(len(labels), 1, generator=generator)
+        return torch.tensor(CENTRES)[labels][:, None] + near
+    rarest = one_hot(labels, classes)[:, 1:]
+    others = (torch.rand(len(labels), classes - 1, generator=generator) < 0.4).float()
+    commoner = torch.arange(1, classes)[None, :] < labels[:, None]
+    return rarest + others * commoner
 
 
 def prepared(part: Component, given: Case) -> State:
@@ -137,7 +170,7 @@ def net_parameters(given: Case) -> State:
     shapes = {
         "body.0.weight": (FEATURES, 5),
         "body.0.bias": (FEATURES,),
-        "classifier.weight": (given.classes, FEATURES),
+        "classifier.weight": (given.outputs, FEATURES),
     }
     device = given.logits.device
     return {k: (torch.arange(math.prod(s), device=device) ** 2 * 0.37 + 1).sin().reshape(s) for k, s in shapes.items()}
@@ -145,8 +178,9 @@ def net_parameters(given: Case) -> State:
 
 def net_gradients(given: Case, per_class: bool) -> State:
     """Gradients of the made-up net, which follow from the case's logits; with `per_class` one per class."""
-    parameters, p = net_parameters(given), torch.softmax(given.logits, -1)
-    pull = (p - given.batch.targets).mean(0)
+    parameters = net_parameters(given)
+    guess = torch.softmax(given.logits, -1) if given.task in CLASSES else given.logits
+    pull = (guess - given.batch.targets).mean(0)
     if not per_class:
         return {k: v * pull.square().sum() for k, v in parameters.items()}
     weights = pull.reshape(-1, 1)
@@ -162,7 +196,7 @@ def outputs(part: Component, state: Mapping[str, Tensor], drawn: dict[str, Tenso
         following = part.advance(held, logits.detach(), batch, given.progress)
         found = {"losses": part.losses(held, logits, batch, given.progress)}
     elif isinstance(part, Weigher):
-        losses = -(batch.targets * torch.log_softmax(logits, -1)).sum(-1).detach()
+        losses = PLAIN[given.task](logits, batch.targets).detach()
         weights, following = part.weigh(held, losses, batch, given.progress)
         found = {"weights": weights}
     elif isinstance(part, Regularizer):

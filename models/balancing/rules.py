@@ -1,7 +1,8 @@
 """The rules of the contract as checks: each says of a method which rule it breaks, and where.
 
-`RULES` holds those that every method which acts on batches must pass, by name; the test battery runs them over the
-catalogue, and a new method can be tried with `check`.
+`RULES` holds those that every method which acts on batches must pass, by name, for every kind of target that it serves
+(without one: for the first of `probe.TASKS`); the test battery runs them over the catalogue, and a new method can be
+tried with `check`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from models.balancing.component import Component, Learning, Loss, Mixer, Range, State, Weigher
-from models.balancing.probe import FEATURES, ROWS, Case, case, draws, outputs, prepared
+from models.balancing.component import Component, Learning, Loss, Mixer, Range, State, Task, Weigher
+from models.balancing.probe import FEATURES, ROWS, TASKS, Case, case, draws, outputs, prepared
 
 EXTREMES = (1.0, 1e4, -1e4)
 
@@ -45,11 +46,11 @@ def _same(a: dict[str, Tensor], b: dict[str, Tensor]) -> str | None:
     return None
 
 
-def shapes(method: type[Component]) -> None:
+def shapes(method: type[Component], task: Task | None = None) -> None:
     """Results have the shape that the slot asks for, and the next state that of the state."""
     rule = "shape"
     for rows in (1, ROWS):
-        given = case(method, rows)
+        given = case(method, rows, task=task)
         part = method.build({})
         state = prepared(part, given)
         found = outputs(part, state, draws(part, given), given)
@@ -69,15 +70,15 @@ def shapes(method: type[Component]) -> None:
         _require(not missing, method, rule, f"the next state lacks {', '.join(sorted(missing))}")
 
 
-def finite(method: type[Component]) -> None:
+def finite(method: type[Component], task: Task | None = None) -> None:
     """Results and gradients are finite at extreme logits, at batch size 1, without a class, with one group only."""
     for scale in EXTREMES:
         for rows in (1, ROWS):
-            _finite(method, case(method, rows, scale), f"logits x {scale:g}, {rows} rows")
+            _finite(method, case(method, rows, scale, task=task), f"logits x {scale:g}, {rows} rows")
     for rows in (1, ROWS):
         for absent in (0, 1):
-            _finite(method, case(method, rows, absent=absent), f"{rows} rows, none of class {absent}")
-        _finite(method, case(method, rows, one_group=True), f"{rows} rows, all of one group")
+            _finite(method, case(method, rows, absent=absent, task=task), f"{rows} rows, none of class {absent}")
+        _finite(method, case(method, rows, one_group=True, task=task), f"{rows} rows, all of one group")
 
 
 def _finite(method: type[Component], given: Case, where: str) -> None:
@@ -99,13 +100,13 @@ def _finite(method: type[Component], given: Case, where: str) -> None:
         _require(good, method, "finite", f"the gradient by {name} is not finite at {where}")
 
 
-def pure(method: type[Component]) -> None:
+def pure(method: type[Component], task: Task | None = None) -> None:
     """Nothing that is handed in is changed, and the same inputs give the same bits."""
-    rule, given, part = "nothing handed in is changed", case(method), method.build({})
+    rule, given, part = "nothing handed in is changed", case(method, task=task), method.build({})
     state, drawn = prepared(part, given), draws(part, given)
     handed = {
-        "logits": given.logits, **{f"batch.{k}": v for k, v in given.batch._asdict().items()},
-        **{f"partner.{k}": v for k, v in given.partner._asdict().items()},
+        "logits": given.logits, **{f"batch.{k}": v for k, v in given.batch._asdict().items() if isinstance(v, Tensor)},
+        **{f"partner.{k}": v for k, v in given.partner._asdict().items() if isinstance(v, Tensor)},
         **{f"state.{k}": v for k, v in state.items()}, **{f"draws.{k}": v for k, v in drawn.items()},
     }  # fmt: skip
     handed = {k: v for k, v in handed.items() if isinstance(v, Tensor)}
@@ -118,13 +119,13 @@ def pure(method: type[Component]) -> None:
         _require(torch.equal(value, again[name]), method, "same inputs, same bits", f"{name} differs between two calls")
 
 
-def on_device(method: type[Component]) -> None:
+def on_device(method: type[Component], task: Task | None = None) -> None:
     """Nothing is copied to the host or read there: the method runs on tensors that have no values.
 
     On the meta device `.item()`, `.tolist()`, `.cpu()`, a boolean index and a branch on a value all fail, as does a
     tensor that was made on another device than the one handed in.
     """
-    given, part = case(method), method.build({})
+    given, part = case(method, task=task), method.build({})
     state, drawn = prepared(part, given), draws(part, given)
     held = {k: v.to("meta") for k, v in state.items()}
     try:
@@ -136,9 +137,9 @@ def on_device(method: type[Component]) -> None:
         ) from None
 
 
-def half_precision(method: type[Component]) -> None:
+def half_precision(method: type[Component], task: Task | None = None) -> None:
     """Logits that were rounded to bfloat16 give about the same result."""
-    given = case(method)
+    given = case(method, task=task)
     rounded = replace(given, logits=given.logits.bfloat16().float())
     full, half = run(method, given), run(method, rounded)
     for name, value in full.items():
@@ -156,12 +157,12 @@ def _ends(allowed: Range) -> tuple[float, float]:
     return float(allowed.low), float(allowed.high)
 
 
-def population(method: type[Component]) -> None:
+def population(method: type[Component], task: Task | None = None) -> None:
     """With hyperparameters as tensors, several members as one program give what each gives alone; one of one to the bit."""
     rule = "a member of a population is the member alone"
     searched = {n: r for n, r in method.hyperparameters().items() if r.searched and not isinstance(r.default, str)}
     ends = {n: _ends(r) for n, r in searched.items()}
-    given = case(method)
+    given = case(method, task=task)
     plain = method.build({})
     state, drawn = prepared(plain, given), draws(plain, given)
 
@@ -185,11 +186,11 @@ def population(method: type[Component]) -> None:
             _require(differs is None, method, rule, f"{differs} of member {member} of {members} differs")
 
 
-def class_ids(method: type[Component]) -> None:
+def class_ids(method: type[Component], task: Task | None = None) -> None:
     """Renaming the classes renames the result and changes nothing else; where there is a positive class, there is none to rename."""
-    if "multiclass" not in method.tasks:
+    if "multiclass" not in method.tasks or task not in (None, "multiclass"):
         return
-    given, part, order = case(method), method.build({}), torch.tensor([2, 0, 3, 1])
+    given, part, order = case(method, task=task), method.build({}), torch.tensor([2, 0, 3, 1])
     renamed = given.with_class_order(order)
     drawn, states = draws(part, given), (prepared(part, given), prepared(part, renamed))
     for batch in ("first", "second"):
@@ -208,11 +209,11 @@ def _following(found: dict[str, Tensor]) -> State:
     return {k.removeprefix("next."): v for k, v in found.items() if k.startswith("next.")}
 
 
-def accelerator(method: type[Component]) -> None:
+def accelerator(method: type[Component], task: Task | None = None) -> None:
     """Where there is a CUDA device, it gives what the CPU gives."""
     if not torch.cuda.is_available():
         return
-    given, part = case(method), method.build({})
+    given, part = case(method, task=task), method.build({})
     state, drawn = prepared(part, given), draws(part, given)
     here = outputs(part, state, drawn, given)
     held, random = ({k: v.to("cuda") for k, v in tree.items()} for tree in (state, drawn))
@@ -221,7 +222,7 @@ def accelerator(method: type[Component]) -> None:
     _require(differs is None, method, "CPU and CUDA agree", f"{differs} differs")
 
 
-RULES: dict[str, Callable[[type[Component]], None]] = {
+RULES: dict[str, Callable[[type[Component], Task | None], None]] = {
     "shapes": shapes,
     "pure": pure,
     "finite": finite,
@@ -236,6 +237,12 @@ ON_BATCHES = frozenset({"mix", "loss", "weigh", "regularize", "optimize"})
 
 
 def check(method: type[Component]) -> None:
-    """Raise BrokenRule for the first rule that a method which acts on batches breaks."""
-    for rule in RULES.values():
-        rule(method)
+    """Raise BrokenRule for the first rule that a method which acts on batches breaks, for any kind of target it serves."""
+    for task in distinct(method):
+        for rule in RULES.values():
+            rule(method, task)
+
+
+def distinct(method: type[Component]) -> tuple[Task, ...]:
+    """The kinds of target that the method serves and that differ for a formula: ordered classes are classes."""
+    return tuple(t for t in TASKS if t in method.tasks and not (t == "ordinal" and "multiclass" in method.tasks))

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from models.balancing.component import Sampler, State, Weigher
-from models.data import Batch, one_hot
+from models.data import Batch, targets_of
 from models.learners.net_model import evaluation_rows
 from models.learners.objective import first, stacked, values_of
 
@@ -43,10 +43,10 @@ def validation_losses(population: Population) -> Tensor:
         """The sum of the rows' weighted losses; of a set-level loss, the loss of the set."""
         logits, features = found[0], found[1] if len(found) > 1 else None
         labels = valid.labels[rows]
-        targets = one_hot(labels, valid.classes)
+        targets = targets_of(labels, valid.values[rows], valid.classes, valid.task)
         batch = Batch(
             valid.numeric[rows], valid.categorical[rows], targets, labels, valid.groups[rows], weights, rows, features,
-            logits=logits,
+            logits, valid.task,
         )  # fmt: skip
         known = p.objective.state_of("loss", state, parameters, draws)
         progress = torch.tensor(1.0, device=p.device)

@@ -58,7 +58,10 @@ class Model(ABC):
 
     @abstractmethod
     def logits(self, split: Split) -> Tensor:
-        """Rows of a split -> logits [n, C] float32, on the split's device; softmax gives the model's probabilities."""
+        """Rows of a split -> logits [n, O] float32, on the split's device.
+
+        Softmax gives the probabilities of classes, the logistic function those of labels; a number is standardized.
+        """
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:

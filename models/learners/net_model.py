@@ -60,7 +60,7 @@ class NetModel(Model):
 
     @torch.no_grad()
     def logits(self, split: Split) -> Tensor:
-        """Rows -> logits [n, C]."""
+        """Rows -> logits [n, O]."""
         net = self.net(split.labels.device)
         return torch.cat([net(inputs, categories) for inputs, categories in _pieces(net, split)]).float()
 
@@ -88,20 +88,25 @@ def _pieces(net: Net, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
 def build_net(architecture: Mapping[str, Any], seed: int) -> Net:
     """A net from its description, with weights drawn from `seed` and the global generator left as it was.
 
-    `head` names the head that the net is made with; `classifier`, where there is one, the head whose classifier stands
+    `classes` is the number of outputs, `task` the kind of target (a class where it is not said). `head` names the head that the net is made with; `classifier`, where there is one, the head whose classifier stands
     in the place of that one's.
     """
-    head = _head(architecture["head"])
+    head, task = _head(architecture["head"]), architecture.get("task", "multiclass")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if architecture["net"] == "resnet32":
             net = resnet32(
-                architecture["channels"], architecture["mean"], architecture["deviation"], architecture["classes"], head
+                architecture["channels"],
+                architecture["mean"],
+                architecture["deviation"],
+                architecture["classes"],
+                head,
+                task,
             )
         elif architecture["net"] == "tabm":
             net = tabm(
                 architecture["edges"], architecture["cardinalities"], architecture["members"], architecture["hidden"],
-                architecture["classes"], head, architecture["embedding"],
+                architecture["classes"], head, architecture["embedding"], task,
             )  # fmt: skip
         else:
             net = mlp(
@@ -110,6 +115,7 @@ def build_net(architecture: Mapping[str, Any], seed: int) -> Net:
                 architecture["hidden"],
                 architecture["classes"],
                 head,
+                task,
             )
         if "classifier" in architecture:
             net.head = _head(architecture["classifier"])

@@ -11,13 +11,14 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from models.balancing.component import Component, Mixer, Regularizer, State
-from models.data import Batch, one_hot
+from models.data import Batch, targets_of
 from models.learners.weights import OWN
 from models.nets.net import Net
 from models.recipe import Recipe
+from models.schema import Task
 
 Columns = tuple[Tensor, ...]
-"""The columns of a batch's rows: inputs, categories, labels, groups, weights, rows; none of them where there is no batch."""
+"""The columns of a batch's rows: inputs, categories, labels, groups, weights, rows, values; none where there is no batch."""
 
 
 def prefixed(values: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -61,7 +62,7 @@ class Objective:
     """The loss of the methods that act in one phase, as a function of one member's parameters and one batch.
 
     `names` are the names of all parameters, `buffers` the net's buffers by name. With `frozen` the representation gets no gradient;
-    with `per_class` the loss comes in parts, one per class, and one more for the penalties.
+    with `per_class` the loss comes in parts, one per class, and one more for the penalties. `task` is the kind of target.
     """
 
     def __init__(
@@ -72,7 +73,9 @@ class Objective:
         names: list[str],
         device: torch.device,
         frozen: bool,
+        task: Task,
     ) -> None:
+        self.task = task
         self.net, self.buffers, self.recipe, self.device, self.frozen = net, buffers, recipe, device, frozen
         self.per_class = recipe.optimize is not None and recipe.optimize.per_class
         self._parts = {
@@ -95,20 +98,20 @@ class Objective:
         return features.detach() if self.frozen else features
 
     def classify(self, parameters: Mapping[str, Tensor], features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features -> the same and logits [B, C], float32; of several members [B, k, …]."""
+        """Features -> the same and logits [B, O], float32; of several members [B, k, …]."""
         return features.float(), self.call("classifier", parameters, features).float()
 
     def forward(self, parameters: Mapping[str, Tensor], embedded: Tensor) -> tuple[Tensor, Tensor]:
-        """Embedded inputs -> features [B, H] and logits [B, C], float32; of several members [B, k, …]."""
+        """Embedded inputs -> features [B, H] and logits [B, O], float32; of several members [B, k, …]."""
         return self.classify(parameters, self.represent(parameters, embedded))
 
     def predict(self, parameters: Mapping[str, Tensor], inputs: Tensor, categories: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs and categories -> features [B, H] and logits [B, C] of the whole model, made as in training."""
+        """Inputs and categories -> features [B, H] and logits [B, O] of the whole model, made as in training."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             return self.net.together(*self.forward(parameters, self.call("embed", parameters, inputs, categories)))
 
     def averaged(self, judge: Callable[[Tensor, Tensor], Any], features: Tensor, logits: Tensor) -> Any:
-        """What `judge` makes of features [B, H] and logits [B, C]; of several members, the mean over them."""
+        """What `judge` makes of features [B, H] and logits [B, O]; of several members, the mean over them."""
         if self.net.members is None:
             return judge(features, logits)
         return _mean(vmap(judge, in_dims=(1, 1))(features, logits))
@@ -207,9 +210,10 @@ class Objective:
         return part.penalty(known, features, logits, batch._replace(features=features), progress)
 
     def _batch(self, parameters: Mapping[str, Tensor], columns: Columns) -> Batch:
-        inputs, categories, labels, groups, weights, rows = columns
+        inputs, categories, labels, groups, weights, rows, values = columns
         embedded = self.call("embed", parameters, inputs, categories)
-        return Batch(embedded, categories, one_hot(labels, self.net.classes), labels, groups, weights, rows)
+        targets = targets_of(labels, values, self.net.outputs, self.task)
+        return Batch(embedded, categories, targets, labels, groups, weights, rows, task=self.task)
 
     def _reduced(self, losses: Tensor, factor: Tensor, batch: Batch) -> Tensor:
         """The weighted mean of the batch [], or the mean of each class's rows [C]."""

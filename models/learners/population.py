@@ -125,7 +125,7 @@ class Population:
         self.mask = None if names is None else self.weights.mask(names)
         self.frozen = current.trains != "all" and not any(n.startswith(("embed.", "body.")) for n in names or ())
         self.objective = Objective(
-            self.net, self.buffers, self.active, list(self.weights.shapes), self.device, self.frozen
+            self.net, self.buffers, self.active, list(self.weights.shapes), self.device, self.frozen, self.train.task
         )
         self.best_loss.fill_(math.inf)
         self.waited.zero_()
@@ -219,7 +219,8 @@ class Population:
     def _columns(self, rows: Tensor) -> Columns:
         """The batch's rows [P, B] gathered from the whole tables."""
         t = self.train
-        return (t.numeric[rows], t.categorical[rows], t.labels[rows], t.groups[rows], t.weights[rows], rows)
+        at = (t.numeric[rows], t.categorical[rows], t.labels[rows], t.groups[rows], t.weights[rows])
+        return (*at, rows, t.values[rows])
 
     def _step(self, columns: Columns, draws: dict[str, Tensor], done: float, partner: Columns = ()) -> None:
         """One step of every member on its batch; `done` is the share of training that lies behind it."""

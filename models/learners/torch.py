@@ -69,7 +69,9 @@ class _NetLearner(Learner):
         """
         space = self.space()
         members = [replace(m, values={**{k: r.default for k, r in space.items()}, **m.values}) for m in members]
-        architecture = {**self.architecture(recipe, inputs, train.classes, plan), **self.fitted(train)}
+        architecture = {
+            **self.architecture(recipe, inputs, train.outputs, plan), **self.fitted(train), "task": train.task,
+        }  # fmt: skip
         runs = _runs(members, recipe.batched and build_net(architecture, 0).batched)
         finished, first = _finished(resume) if resume is not None else ({}, 0)
         for number, positions in enumerate(runs[first:], first):

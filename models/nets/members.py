@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from models.schema import Task
+
 
 def mean_probability(logits: Tensor) -> Tensor:
     """Logits of k members [..., k, C] -> the logarithm of their mean probability [..., C]."""
     return torch.logsumexp(torch.log_softmax(logits, -1), -2) - math.log(logits.shape[-2])
+
+
+def mean_label_probability(logits: Tensor) -> Tensor:
+    """Logits of k members [..., k, L], one per label -> the logit of their mean probability [..., L]."""
+    share = math.log(logits.shape[-2])
+    carried = torch.logsumexp(torch.nn.functional.logsigmoid(logits), -2) - share
+    absent = torch.logsumexp(torch.nn.functional.logsigmoid(-logits), -2) - share
+    return carried - absent
+
+
+def mean_number(numbers: Tensor) -> Tensor:
+    """Numbers of k members [..., k, O] -> their mean [..., O]."""
+    return numbers.mean(-2)
+
+
+MEAN: Mapping[Task, Callable[[Tensor], Tensor]] = {
+    "binary": mean_probability,
+    "multiclass": mean_probability,
+    "ordinal": mean_probability,
+    "multilabel": mean_label_probability,
+    "regression": mean_number,
+}
+"""How several members' outputs [..., k, O] become one model's, by the kind of target."""
 
 
 class Members(nn.Module):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from models.balancing.component import Head
 from models.nets.net import Net, activation
+from models.schema import Task
 
 
 class Embedding(nn.Module):
@@ -39,8 +40,14 @@ class Layers(nn.Sequential):
 
 
 def mlp(
-    numeric: int, cardinalities: Sequence[int], hidden: Sequence[int], classes: int, head: Head | None, width: int = 8
+    numeric: int,
+    cardinalities: Sequence[int],
+    hidden: Sequence[int],
+    outputs: int,
+    head: Head | None,
+    task: Task = "multiclass",
+    width: int = 8,
 ) -> Net:
     """An MLP over `numeric` columns and categorical columns with these cardinalities (id 0 is missing or unknown)."""
     inputs = numeric + width * len(cardinalities)
-    return Net(Embedding(cardinalities, width), Layers([inputs, *hidden], head), hidden[-1], classes, head)
+    return Net(Embedding(cardinalities, width), Layers([inputs, *hidden], head), hidden[-1], outputs, head, task=task)

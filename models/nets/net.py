@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from models.balancing.component import Head
-from models.nets.members import Members, mean_probability
+from models.nets.members import MEAN, Members
+from models.schema import Task
 
 
 def activation(head: Head | None) -> nn.Module:
@@ -18,10 +19,11 @@ class Net(nn.Module):
     """Three parts, called one after the other, so that methods can act between them.
 
     `embed` turns a batch's inputs and categories into one float tensor (mixing acts on it), `body` turns that into
-    features [B, H], `classifier` turns features into logits [B, C].
+    features [B, H], `classifier` turns features into logits [B, O]: one per class, one per label, or the standardized
+    number itself, as `task` says.
 
     A net that is an ensemble in itself has `members`: its body gives the features [B, k, H] of each, and its classifier
-    the logits [B, k, C]. Losses and penalties judge the members one by one; for everything else `together` makes them
+    the logits [B, k, O]. Losses and penalties judge the members one by one; for everything else `together` makes them
     one model.
     """
 
@@ -30,14 +32,15 @@ class Net(nn.Module):
         embed: nn.Module,
         body: nn.Module,
         features: int,
-        classes: int,
+        outputs: int,
         head: Head | None,
         members: int | None = None,
+        task: Task = "multiclass",
     ) -> None:
         super().__init__()
         self.embed = embed
         self.body = body
-        self.features, self.classes, self.head, self.members = features, classes, head, members
+        self.features, self.outputs, self.head, self.members, self.task = features, outputs, head, members, task
         self.classifier = self.new_classifier()
 
     def new_classifier(self) -> nn.Module:
@@ -48,17 +51,17 @@ class Net(nn.Module):
 
     def _one_classifier(self) -> nn.Module:
         if self.head is not None:
-            return self.head.classifier(self.features, self.classes)
-        return nn.Linear(self.features, self.classes)
+            return self.head.classifier(self.features, self.outputs)
+        return nn.Linear(self.features, self.outputs)
 
     def together(self, features: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [B, H] and logits [B, C] of the whole model: the members' mean features and mean probabilities."""
+        """Features [B, H] and logits [B, O] of the whole model: the members' mean features and mean probabilities or numbers."""
         if self.members is None:
             return features, logits
-        return features.mean(-2), mean_probability(logits)
+        return features.mean(-2), MEAN[self.task](logits)
 
     def forward(self, inputs: Tensor, categories: Tensor) -> Tensor:
-        """Inputs and categories of B rows -> logits [B, C]."""
+        """Inputs and categories of B rows -> logits [B, O]."""
         features = self.body(self.embed(inputs, categories))
         return self.together(features, self.classifier(features))[1]
 

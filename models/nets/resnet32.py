@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from models.balancing.component import Head
 from models.nets.net import Net, activation
+from models.schema import Task
 
 
 class Normalize(nn.Module):
@@ -67,6 +68,13 @@ class Body(nn.Sequential):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
 
 
-def resnet32(channels: int, mean: list[float], deviation: list[float], classes: int, head: Head | None) -> Net:
+def resnet32(
+    channels: int,
+    mean: list[float],
+    deviation: list[float],
+    outputs: int,
+    head: Head | None,
+    task: Task = "multiclass",
+) -> Net:
     """ResNet-32 for images with `channels` channels, standardized with these training statistics."""
-    return Net(Normalize(mean, deviation), Body(channels, head), 64, classes, head)
+    return Net(Normalize(mean, deviation), Body(channels, head), 64, outputs, head, task=task)

@@ -16,6 +16,7 @@ from models.balancing.component import Head
 from models.nets.mlp import Layers
 from models.nets.net import Net
 from models.nets.piecewise_linear import PiecewiseLinearEmbedding
+from models.schema import Task
 
 
 class Columns(nn.Module):
@@ -69,11 +70,12 @@ def tabm(
     cardinalities: Sequence[int],
     members: int,
     hidden: Sequence[int],
-    classes: int,
+    outputs: int,
     head: Head | None,
     embedding: int,
+    task: Task = "multiclass",
 ) -> Net:
     """TabM over numeric columns with these bin edges and categorical columns with these cardinalities (id 0 is missing or unknown)."""
     columns = len(edges) + len(cardinalities)
     body = SharedLayers(members, columns, embedding, hidden, head)
-    return Net(Columns(edges, cardinalities, embedding), body, hidden[-1], classes, head, members)
+    return Net(Columns(edges, cardinalities, embedding), body, hidden[-1], outputs, head, members, task)

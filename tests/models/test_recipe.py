@@ -70,7 +70,9 @@ def test_a_method_that_needs_groups_is_refused_without_them():
 
 
 def test_a_loss_that_does_not_fit_the_task_is_refused():
-    with pytest.raises(InputError, match="'focal' serves binary, multiclass targets, but the target is regression"):
+    with pytest.raises(
+        InputError, match="'focal' serves binary, multiclass, ordinal targets, but the target is regression"
+    ):
         parse("focal").check("regression", groups=False, image=False, where="here")
 
 

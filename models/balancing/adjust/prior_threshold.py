@@ -1,11 +1,12 @@
-"""Threshold at the prior: decide for the class whose probability exceeds its training share the most."""
+"""Threshold at the prior: decide for the class, or the labels, whose probability exceeds the training share."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from models.balancing.component import Adjuster, Scores, Source, State
+from models.balancing.component import CLASSIFICATION, Adjuster, Scores, Source, State, Task
 from models.data import Statistics
 
 
@@ -13,11 +14,12 @@ from models.data import Statistics
 class PriorThreshold(Adjuster):
     """Divide the probabilities by the training prior before deciding; for two classes, a threshold at the prior.
 
-    The probabilities are those that the adjusters before it leave, and stay as they are.
+    A label is decided where it is more probable than in the training rows: each has a threshold at its own prior. The probabilities are those that the adjusters before it leave, and stay as they are.
     """
 
     name: ClassVar[str] = "prior_threshold"
-    formula: ClassVar[str] = "decide argmax_c p_c / pi_c"
+    formula: ClassVar[str] = "decide argmax_c p_c / pi_c; of labels those with p_l > pi_l"
+    tasks: ClassVar[frozenset[Task]] = CLASSIFICATION | {"multilabel"}
     source: ClassVar[Source] = Source(
         "A systematic study of the class imbalance problem in convolutional neural networks",
         "M. Buda, A. Maki, M. A. Mazurowski",
@@ -26,9 +28,15 @@ class PriorThreshold(Adjuster):
     )
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:
-        """The logarithm of the training prior [C]."""
+        """The logarithm of the training prior [C]; of labels the log-odds of each [L]."""
+        if statistics.task == "multilabel":
+            return {"threshold": torch.logit(statistics.label_prior.double())}
         return {"log_prior": statistics.prior.double().log()}
 
     def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:
         """Scores with the decision taken on p / prior."""
+        if "threshold" in state:
+            carried = scores.log_probabilities
+            log_odds = carried - torch.log(-torch.expm1(carried.clamp(max=-1e-15)))
+            return scores._replace(decision=log_odds - state["threshold"])
         return scores._replace(decision=scores.log_probabilities - state["log_prior"])

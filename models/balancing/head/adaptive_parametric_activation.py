@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from models.balancing.component import Head, Source
+from models.balancing.component import EVERY_TASK, Head, Source, Task
 
 SMALLEST = 1e-4
 
@@ -36,6 +36,7 @@ class AdaptiveParametricActivation(Head):
 
     name: ClassVar[str] = "aglu"
     formula: ClassVar[str] = "a(z) = z (l e^(-k z) + 1)^(-1/l), l and k learned per layer"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     linear: ClassVar[bool] = True
     source: ClassVar[Source] = Source(
         "Adaptive Parametric Activation", "K. P. Alexandridis, J. Deng, A. Nguyen, S. Luo", 2024, "arXiv:2407.08567"

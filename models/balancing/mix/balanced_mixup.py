@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Mixer, Sampler, Source, State, hyper
+from models.balancing.component import EVERY_TASK, Mixer, Sampler, Source, State, Task, hyper
 from models.balancing.sample.class_balanced_sampling import ClassBalancedSampling
 from models.data import Batch
 
@@ -25,6 +25,7 @@ class BalancedMixup(Mixer):
 
     name: ClassVar[str] = "balanced_mixup"
     formula: ClassVar[str] = "x = (1-s) x_i + s x_b, t alike, x_b drawn class-balanced, s ~ Beta(alpha, 1)"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     source: ClassVar[Source] = Source(
         "Balanced-MixUp for Highly Imbalanced Medical Image Classification",
         "A. Galdran, G. Carneiro, M. A. González Ballester",

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Mixer, Source, State, hyper
+from models.balancing.component import EVERY_TASK, Mixer, Source, State, Task, hyper
 from models.data import Batch
 
 
@@ -40,6 +40,7 @@ class Mixup(Mixer):
 
     name: ClassVar[str] = "mixup"
     formula: ClassVar[str] = "x = s x_i + (1-s) x_j, t = s t_i + (1-s) t_j, s ~ Beta(alpha, alpha)"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     source: ClassVar[Source] = Source(
         "mixup: Beyond Empirical Risk Minimization",
         "H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz",

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import GradientTransform, Need, Source, State, Update, hyper
+from models.balancing.component import EVERY_TASK, GradientTransform, Need, Source, State, Task, Update, hyper
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 STEPS = 5
@@ -44,6 +44,7 @@ class Muon(GradientTransform):
     formula: ClassVar[str] = (
         "m = mu m + (1-mu) g; W <- W - rate scale sqrt(max(a, b)) NS5((1-mu) g + mu m), NS5(U S V^T) ~ U V^T"
     )
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"net"})
     source: ClassVar[Source] = Source(
         "Muon: An optimizer for hidden layers in neural networks",

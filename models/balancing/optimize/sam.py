@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import GradientTransform, Need, Source, State, Update, hyper
+from models.balancing.component import EVERY_TASK, GradientTransform, Need, Source, State, Task, Update, hyper
 
 
 def uphill(parameters: State, gradients: State, radius: float | Tensor) -> State:
@@ -23,6 +23,7 @@ class SAM(GradientTransform):
 
     name: ClassVar[str] = "sam"
     formula: ClassVar[str] = "g = grad L(w + radius grad L(w) / |grad L(w)|)"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"net"})
     looks_ahead: ClassVar[bool] = True
     source: ClassVar[Source] = Source(

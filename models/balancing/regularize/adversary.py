@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Need, Regularizer, Source, State, hyper
+from models.balancing.component import EVERY_TASK, Need, Regularizer, Source, State, Task, hyper
 from models.balancing.loss.none import cross_entropy
 from models.data import Batch, Statistics, one_hot
 
@@ -35,6 +35,7 @@ class Adversary(Regularizer):
     formula: ClassVar[str] = (
         "L + CE(group, a(R(f))), R(f) = f forwards, -strength (2/(1+e^(-10 t)) - 1) times the gradient back"
     )
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
     source: ClassVar[Source] = Source(
         "Unsupervised Domain Adaptation by Backpropagation", "Y. Ganin, V. Lempitsky", 2014, "arXiv:1409.7495"

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import Need, Sampler, Source, State
+from models.balancing.component import EVERY_TASK, Need, Sampler, Source, State, Task
 from models.data import Statistics
 
 
@@ -15,6 +15,7 @@ class ClassGroupBalanced(Sampler):
 
     name: ClassVar[str] = "class_group_balanced"
     formula: ClassVar[str] = "p(row) ~ 1 / n_(y,g)"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
     source: ClassVar[Source] = Source(
         "Simple data balancing achieves competitive worst-group-accuracy",

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Need, Sampler, Source, State, hyper
+from models.balancing.component import EVERY_TASK, Need, Sampler, Source, State, Task, hyper
 from models.data import Statistics
 
 
@@ -38,6 +38,7 @@ class ProgressiveDataExpansion(Sampler):
     formula: ClassVar[str] = (
         "draw evenly from S_t: S = class x group balanced subset until warm_up, then S + an equal part of the rest at each expansion"
     )
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
     source: ClassVar[Source] = Source(
         "Robust Learning with Progressive Data Expansion Against Spurious Correlation",

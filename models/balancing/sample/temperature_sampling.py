@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Sampler, Source, State, hyper
+from models.balancing.component import EVERY_TASK, Sampler, Source, State, Task, hyper
 from models.balancing.sample.class_balanced_sampling import power_sampling
 from models.data import Statistics
 
@@ -25,6 +25,7 @@ class TemperatureSampling(Sampler):
 
     name: ClassVar[str] = "temperature_sampling"
     formula: ClassVar[str] = "p(class c) ~ n_c^(1/T), T = temperature until cooldown, then final"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     source: ClassVar[Source] = Source(
         "Upsample or Upweight? Balanced Training on Heavily Imbalanced Datasets",
         "T. Li, H. Xu, W. Tan, K. Murray, D. Khashabi",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from models.balancing.component import Need, Phase, Schedule, Source, hyper
+from models.balancing.component import EVERY_TASK, Need, Phase, Schedule, Source, Task, hyper
 from models.balancing.sample.class_balanced_sampling import ClassBalancedSampling
 
 SOURCE = Source(
@@ -22,6 +22,7 @@ class CRT(Schedule):
 
     name: ClassVar[str] = "crt"
     formula: ClassVar[str] = "until start: all, p(row) = 1/n; then a fresh classifier only, p(row) = 1 / (C n_y)"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"net"})
     source: ClassVar[Source] = SOURCE
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from models.balancing.component import Phase, Schedule, Source, hyper
+from models.balancing.component import EVERY_TASK, Phase, Schedule, Source, Task, hyper
 from models.balancing.loss.ldam import SOURCE
 from models.balancing.sample.class_balanced_sampling import ClassBalancedSampling
 
@@ -16,6 +16,7 @@ class DRS(Schedule):
 
     name: ClassVar[str] = "drs"
     formula: ClassVar[str] = "p(row) = 1/n before start, then 1 / (C n_y)"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     source: ClassVar[Source] = SOURCE
 
     def phases(self) -> tuple[Phase, ...]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from models.balancing.component import Phase, Schedule, Source, hyper
+from models.balancing.component import EVERY_TASK, Phase, Schedule, Source, Task, hyper
 from models.balancing.loss.ldam import SOURCE
 from models.balancing.weigh.effective_number import EffectiveNumber
 
@@ -17,6 +17,7 @@ class DRW(Schedule):
 
     name: ClassVar[str] = "drw"
     formula: ClassVar[str] = "w = 1 before start, then (1-beta)/(1-beta^n_y)"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     source: ClassVar[Source] = SOURCE
 
     def phases(self) -> tuple[Phase, ...]:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import Source, State, Weigher, hyper
+from models.balancing.component import EVERY_TASK, Source, State, Task, Weigher, hyper
 from models.data import Batch
 
 
@@ -24,6 +24,7 @@ class CVaRDRO(Weigher):
 
     name: ClassVar[str] = "cvar_dro"
     formula: ClassVar[str] = "max_q sum_i q_i loss_i, 0 <= q_i <= 1 / (share B), sum_i q_i = 1"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     source: ClassVar[Source] = Source(
         "Large-Scale Methods for Distributionally Robust Optimization",
         "D. Levy, Y. Carmon, J. C. Duchi, A. Sidford",

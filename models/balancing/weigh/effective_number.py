@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import Source, State, Weigher, hyper
+from models.balancing.component import EVERY_TASK, Source, State, Task, Weigher, hyper
 from models.balancing.loss.class_balanced import SOURCE, effective_number_weights
 from models.data import Batch, Statistics
 
@@ -18,6 +18,7 @@ class EffectiveNumber(Weigher):
 
     name: ClassVar[str] = "effective_number"
     formula: ClassVar[str] = "w(row) = (1-beta)/(1-beta^n_y)"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     source: ClassVar[Source] = SOURCE
 
     def init(self, statistics: Statistics) -> State:
@@ -26,7 +27,8 @@ class EffectiveNumber(Weigher):
 
     def weigh(self, state: State, losses: Tensor, batch: Batch, progress: Tensor) -> tuple[Tensor, State]:
         """The class weight of each row [B]; of a mixed row, that of its soft target."""
-        return batch.targets @ effective_number_weights(state["class_counts"], self.beta), state
+        weights = effective_number_weights(state["class_counts"], self.beta)
+        return batch.memberships(weights.shape[-1]) @ weights, state
 
     def row_weights(self, statistics: Statistics, labels: Tensor, groups: Tensor) -> Tensor:
         """The class weight of each row [n]."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Need, Source, State, Weigher, hyper
+from models.balancing.component import EVERY_TASK, Need, Source, State, Task, Weigher, hyper
 from models.data import Batch, Statistics
 
 
@@ -30,6 +30,7 @@ class FairIdentityScaling(Weigher):
 
     name: ClassVar[str] = "fair_identity_scaling"
     formula: ClassVar[str] = "w = B softmax(((1-c) loss + c beta_g) / T), beta learned"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
     source: ClassVar[Source] = Source(
         "Eye Fairness: A Large-Scale 3D Imaging Dataset for Equitable Eye Diseases Screening and Fair Identity Scaling",

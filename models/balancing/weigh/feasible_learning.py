@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Source, State, Weigher, hyper
+from models.balancing.component import EVERY_TASK, Source, State, Task, Weigher, hyper
 from models.data import Batch, Statistics
 
 
@@ -31,6 +31,7 @@ class FeasibleLearning(Weigher):
 
     name: ClassVar[str] = "feasible_learning"
     formula: ClassVar[str] = "min_theta max_(lambda >= 0) sum_i lambda_i (loss_i - level) - slack lambda_i^2 / 2"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     source: ClassVar[Source] = Source(
         "Feasible Learning",
         "J. Ramirez, I. Hounie, J. Elenter, J. Gallego-Posada, M. Hashemizadeh, A. Ribeiro, S. Lacoste-Julien",

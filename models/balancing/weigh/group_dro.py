@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Need, Source, State, Weigher, hyper
+from models.balancing.component import EVERY_TASK, Need, Source, State, Task, Weigher, hyper
 from models.data import Batch, Statistics, one_hot
 
 
@@ -37,6 +37,7 @@ class GroupDRO(Weigher):
 
     name: ClassVar[str] = "group_dro"
     formula: ClassVar[str] = "min_theta max_q sum_g q_g L_g; q_g <- q_g exp(step (L_g + C / sqrt(n_g)))"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
     source: ClassVar[Source] = Source(
         "Distributionally Robust Neural Networks for Group Shifts: On the Importance of Regularization for "

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Source, State, Weigher, hyper
+from models.balancing.component import EVERY_TASK, Source, State, Task, Weigher, hyper
 from models.data import Batch
 
 
@@ -23,6 +23,7 @@ class KLDRO(Weigher):
 
     name: ClassVar[str] = "kl_dro"
     formula: ClassVar[str] = "max_q sum_i q_i loss_i - T KL(q || 1/B): w_i = B e^(loss_i / T) / sum_j e^(loss_j / T)"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     source: ClassVar[Source] = Source(
         "Doubly Robust Instance-Reweighted Adversarial Training",
         "D. Sow, S. Lin, Z. Wang, Y. Liang",

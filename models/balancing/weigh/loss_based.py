@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Source, State, Weigher, hyper
+from models.balancing.component import EVERY_TASK, Source, State, Task, Weigher, hyper
 from models.data import Batch
 
 SOURCE = Source(
@@ -31,6 +31,7 @@ class LossBased(Weigher):
     burn_in: float | Tensor = hyper(0.05, minimum=0.0, maximum=1.0)
 
     source: ClassVar[Source] = SOURCE
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
 
     def form(self, place: Tensor) -> Tensor:
         """The place of each row's loss in [-1, 1] -> how much it counts, before the softmax."""

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import Claim, Need, Source, State, Weigher
+from models.balancing.component import EVERY_TASK, Claim, Need, Source, State, Task, Weigher
 from models.data import Batch, Statistics
 
 
@@ -22,6 +22,7 @@ class Reweighing(Weigher):
 
     name: ClassVar[str] = "reweighing"
     formula: ClassVar[str] = "w(row) = n_y n_g / (n n_yg)"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
     source: ClassVar[Source] = Source(
         "Data preprocessing techniques for classification without discrimination",

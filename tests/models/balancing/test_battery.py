@@ -9,22 +9,32 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.adjustment import average
 from models.balancing import catalogue
 from models.balancing.base import shown
 from models.balancing.component import Head, Loss, Sampler, Schedule, Scores, Weigher, WeightAdjuster
 from models.balancing.probe import GROUPS, case, draws
-from models.balancing.rules import ON_BATCHES, RULES, run
-from models.data import Statistics
+from models.balancing.rules import ON_BATCHES, RULES, distinct, run
+from models.data import Split, Statistics
 from models.errors import InputError
+from models.learners.learner import Model
 from models.recipe import parse
+from models.schema import CLASSES
 
-CLASSES = 4
+COUNT = 4
 METHODS = list(catalogue().values())
+BY_TASK = [(m, task) for m in METHODS for task in distinct(m)]
+"""Every method with every kind of target that it serves."""
 BY_SLOT = {slot: [m for m in METHODS if m.slot == slot] for slot in {m.slot for m in METHODS}}
 
 
 def named(methods):
     return pytest.mark.parametrize("method", methods, ids=lambda m: m.name)
+
+
+def served(slots):
+    pairs = [(m, t) for m, t in BY_TASK if m.slot in slots and not issubclass(m, WeightAdjuster)]
+    return pytest.mark.parametrize(("method", "task"), pairs, ids=lambda x: x if isinstance(x, str) else x.name)
 
 
 @named(METHODS)
@@ -101,15 +111,15 @@ def test_titles_are_those_of_the_list_of_papers(repository):
 # --- methods that act on batches: the rules of the contract ---
 
 
-@named([m for m in METHODS if m.slot in ON_BATCHES])
+@served(ON_BATCHES)
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-def test_rule_of_the_contract(rule, method):
-    rule(method)
+def test_rule_of_the_contract(rule, method, task):
+    rule(method, task)
 
 
-@named([m for m in METHODS if issubclass(m, (Loss, Weigher))])
-def test_row_weights_are_the_gradient_weights_of_cross_entropy(method):
-    part, given = method.build({}), case(method)
+@served({"loss", "weigh"})
+def test_row_weights_are_the_gradient_weights_of_the_plain_loss(method, task):
+    part, given = method.build({}), case(method, task=task)
     weights = part.row_weights(given.statistics, given.batch.labels, given.batch.groups)
     if weights is None:
         return
@@ -121,30 +131,40 @@ def test_row_weights_are_the_gradient_weights_of_cross_entropy(method):
     torch.testing.assert_close(direct, weights * plain)
 
 
-@named(BY_SLOT["loss"])
-def test_loss_stands_a_class_without_training_rows(method: type[Loss]):
-    given, part = case(method), method.build({})
+@served({"loss"})
+def test_loss_stands_a_class_without_training_rows(method: type[Loss], task):
+    given, part = case(method, task=task), method.build({})
     for absent in range(given.classes):
         cells = given.statistics.class_group_counts.clone()
         cells[absent] = 0
-        counts = Statistics(cells.sum(1), cells.sum(0), cells, int(cells.sum()))
+        counts = given.statistics._replace(
+            class_counts=cells.sum(1),
+            group_counts=cells.sum(0),
+            class_group_counts=cells,
+            rows=int(cells.sum()),
+            label_counts=cells.sum(1)[1:] if task == "multilabel" else torch.zeros(0),
+        )
         state = {**part.parameters(counts, 6, torch.Generator().manual_seed(0)), **part.init(counts)}
         state.update(draws(part, given))
         losses = part.losses(state, given.logits, given.batch, given.progress)
         assert torch.isfinite(losses if part.set_level else losses[given.batch.labels != absent]).all()
 
 
-@named(BY_SLOT["weigh"])
-def test_weights_are_not_negative(method: type[Weigher]):
+@served({"weigh"})
+def test_weights_are_not_negative(method: type[Weigher], task):
     for scale in (1.0, 1e4):
-        assert (run(method, case(method, scale=scale))["weights"] >= 0).all()
+        assert (run(method, case(method, scale=scale, task=task))["weights"] >= 0).all()
 
 
-@named(BY_SLOT["mix"])
-def test_mixed_targets_are_distributions_and_the_same_seed_draws_the_same(method):
+@served({"mix"})
+def test_mixed_targets_stay_targets_and_the_same_seed_draws_the_same(method, task):
     for rows in (1, 16):
-        targets = run(method, case(method, rows))["targets"]
-        torch.testing.assert_close(targets.sum(-1), torch.ones(rows))
+        given = case(method, rows, task=task)
+        targets, wanted = run(method, given)["targets"], torch.cat([given.batch.targets, given.partner.targets])
+        assert (targets >= wanted.min() - 1e-6).all()
+        assert (targets <= wanted.max() + 1e-6).all()
+        if task in CLASSES:
+            torch.testing.assert_close(targets.sum(-1), torch.ones(rows))
     first, second = (method.build({}).draw(torch.Generator().manual_seed(7), 3, 16) for _ in range(2))
     assert all(torch.equal(first[k], second[k]) for k in first)
 
@@ -156,9 +176,9 @@ def test_mixed_targets_are_distributions_and_the_same_seed_draws_the_same(method
 @pytest.mark.parametrize("one_group", [False, True])
 def test_sampling_probabilities_sum_to_one(method: type[Sampler], one_group):
     generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(CLASSES, (200,), generator=generator)
+    labels = torch.randint(COUNT, (200,), generator=generator)
     groups = torch.randint(GROUPS, (200,), generator=generator) * (not one_group)
-    cells = torch.bincount(labels * GROUPS + groups, minlength=CLASSES * GROUPS).reshape(CLASSES, GROUPS).float()
+    cells = torch.bincount(labels * GROUPS + groups, minlength=COUNT * GROUPS).reshape(COUNT, GROUPS).float()
     counts, part = Statistics(cells.sum(1), cells.sum(0), cells, 200), method.build({})
     state = part.init(labels, groups, counts, generator)
     for progress in (0.0, 0.3, 0.5, 0.99, 1.0):
@@ -180,11 +200,11 @@ def test_phases_are_shares_that_sum_to_one(method: type[Schedule]):
 @named(BY_SLOT["head"])
 def test_head_gives_finite_logits_and_gradients_alone_and_in_a_population(method: type[Head]):
     torch.manual_seed(0)
-    module = method.build({}).classifier(8, CLASSES)
+    module = method.build({}).classifier(8, COUNT)
     for scale in (0.0, 1.0, 1e4):
         features = (scale * torch.randn(5, 8)).requires_grad_()
         logits = module(features)
-        assert logits.shape == (5, CLASSES)
+        assert logits.shape == (5, COUNT)
         assert torch.isfinite(logits).all()
         logits.sum().backward()
         assert torch.isfinite(features.grad).all()
@@ -194,26 +214,61 @@ def test_head_gives_finite_logits_and_gradients_alone_and_in_a_population(method
     torch.testing.assert_close(together[0], module(features[0]))
 
 
-@named([m for m in BY_SLOT["adjust"] if not issubclass(m, WeightAdjuster)])
+class Said(Model):
+    """A model whose logits are given."""
+
+    kind = "said"
+
+    def __init__(self, logits):
+        self.given = logits
+
+    def logits(self, split):
+        return self.given
+
+    def tensors(self):
+        return {}
+
+    def architecture(self):
+        return {}
+
+    @classmethod
+    def rebuild(cls, architecture, tensors):
+        raise NotImplementedError
+
+
+def scores_of(given):
+    """The case as a split, and the scores that its logits are."""
+    b, s = given.batch, given.statistics
+    empty, values = torch.zeros(len(b.labels), 0), None if given.task in CLASSES else b.targets
+    none = torch.zeros(len(b.labels), dtype=torch.bool)
+    split = Split(
+        empty, empty, b.labels, b.groups, b.weights, b.rows, none, s.classes, s.groups, given.task, values
+    )  # fmt: skip
+    return split, average([Said(given.logits)], split)
+
+
+@served({"adjust"})
 @pytest.mark.parametrize("one_group", [False, True])
-def test_adjusted_probabilities_stay_probabilities_and_survive_a_round_trip(method, one_group):
-    part, given = method.build({}), case(method, 200, one_group=one_group)
-    z = torch.log_softmax(given.logits.double(), -1)
-    scores, batch = Scores(z, z), given.batch
-    state = part.fit(scores, batch.labels, batch.groups, batch.weights, given.statistics)
-    adjusted = part.adjust(state, scores, batch.groups)
-    torch.testing.assert_close(adjusted.log_probabilities.exp().sum(-1), torch.ones(200, dtype=torch.float64))
+def test_adjusted_probabilities_stay_probabilities_and_survive_a_round_trip(method, task, one_group):
+    part, given = method.build({}), case(method, 200, one_group=one_group, task=task)
+    split, scores = scores_of(given)
+    state = part.fit(scores, split.truth, split.groups, split.weights, given.statistics)
+    adjusted = part.adjust(state, scores, split.groups)
+    if task in CLASSES:
+        torch.testing.assert_close(adjusted.log_probabilities.exp().sum(-1), torch.ones(200, dtype=torch.float64))
+    elif task == "multilabel":
+        assert (adjusted.log_probabilities <= 0).all()
     assert torch.isfinite(adjusted.decision).all()
-    again = part.adjust({k: v.clone() for k, v in state.items()}, scores, batch.groups)
+    again = part.adjust({k: v.clone() for k, v in state.items()}, scores, split.groups)
     assert torch.equal(adjusted.decision, again.decision)
-    few = part.adjust(state, Scores(z[:1], z[:1]), batch.groups[:1])
+    few = part.adjust(state, Scores(scores.log_probabilities[:1], scores.decision[:1]), split.groups[:1])
     torch.testing.assert_close(few.decision, adjusted.decision[:1])
 
 
-@named([m for m in BY_SLOT["adjust"] if not issubclass(m, WeightAdjuster)])
-def test_adjusting_stands_calibration_rows_of_one_class(method):
-    part, given = method.build({}), case(method, 50)
-    z = torch.log_softmax(given.logits.double(), -1)
-    labels = torch.ones_like(given.batch.labels)
-    state = part.fit(Scores(z, z), labels, given.batch.groups, given.batch.weights, given.statistics)
-    assert torch.isfinite(part.adjust(state, Scores(z, z), given.batch.groups).decision).all()
+@served({"adjust"})
+def test_adjusting_stands_calibration_rows_that_are_all_alike(method, task):
+    part, given = method.build({}), case(method, 50, task=task)
+    split, scores = scores_of(given)
+    truth = torch.ones_like(split.truth)
+    state = part.fit(scores, truth, split.groups, split.weights, given.statistics)
+    assert torch.isfinite(part.adjust(state, scores, split.groups).decision).all()

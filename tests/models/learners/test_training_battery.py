@@ -8,15 +8,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.balancing import catalogue
 from models.balancing.component import WeightAdjuster
+from models.balancing.rules import distinct
 from models.data import Split
 from models.learners.learner import Input, Member, Plan
 from models.learners.population import Population
-from models.learners.torch import MLP, ResNet32
+from models.learners.torch import MLP, ResNet32, TabM
 from models.recipe import parse
 
 torch.set_num_threads(1)
 
 SCORES_ONLY = ("resample", "adjust")
+OTHERS = ("ordinal", "multilabel", "regression")
 METHODS = [m for m in catalogue().values() if m.slot not in SCORES_ONLY or issubclass(m, WeightAdjuster)]
 PLAN = Plan(budget=3, batch_size=32, hidden=(8,), patience=10)
 READS = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal", "is_nonzero", "bincount"}
@@ -52,6 +54,20 @@ def table(rows: int, seed: int) -> Split:
     labels = (x[:, 0] + 0.3 * torch.randn(rows, generator=g) > 0.9).long()
     ones, none = torch.ones(rows), torch.zeros(rows, dtype=torch.bool)
     return Split(x, c, labels, groups, ones, torch.arange(rows), none, 2, 3)
+
+
+def of_kind(split: Split, task: str) -> Split:
+    """The same rows with another kind of target: three classes in order, three labels, or a number in three bins."""
+    x = split.numeric
+    number = x[:, 0] + 0.5 * x[:, 1]
+    bins = torch.bucketize(number, torch.tensor([0.5, 1.2]))
+    if task == "regression":
+        return dataclasses.replace(split, labels=bins, classes=3, task=task, values=number[:, None])
+    if task == "multilabel":
+        carried = (x[:, :3] > torch.tensor([0.0, 0.5, 1.0])).float()
+        rarest = (carried * torch.arange(1, 4)).amax(1).long()
+        return dataclasses.replace(split, labels=rarest, classes=4, task=task, values=carried)
+    return dataclasses.replace(split, labels=bins, classes=3, task=task)
 
 
 def images(rows: int, seed: int) -> Split:
@@ -100,6 +116,23 @@ def test_trains_alone_as_in_company_and_resumes_exactly(method):
             assert before.history == after.history
     alone = fit([chosen[1]])[0]
     torch.testing.assert_close(logits[1], alone.model.logits(valid), rtol=1e-3, atol=1e-3)
+
+
+PAIRS = [(m, t, MLP()) for m in METHODS for t in distinct(m) if t in OTHERS and "image" not in m.needs]
+PAIRS += [(m, t, TabM()) for m in METHODS for t in OTHERS if m.name == "none"]
+
+
+@pytest.mark.parametrize(("method", "task", "learner"), PAIRS, ids=lambda x: x if isinstance(x, str) else x.name)
+def test_trains_for_every_kind_of_target_that_it_serves(method, task, learner):
+    train, valid = of_kind(table(160, 0), task), of_kind(table(60, 1), task)
+    plan = dataclasses.replace(PLAN, budget=2)
+    outcomes = learner.fit(parse(method.name), members(method, 2), train, valid, Input(4, (3,)), plan)
+    assert [o.error for o in outcomes] == [None, None]
+    for outcome in outcomes:
+        logits = outcome.model.logits(valid)
+        assert logits.shape == (60, 3 if task != "regression" else 1)
+        assert torch.isfinite(logits).all()
+        assert outcome.history[-1] != outcome.history[0]
 
 
 def test_reading_a_value_in_the_batch_loop_is_noticed():

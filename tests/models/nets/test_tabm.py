@@ -125,6 +125,7 @@ def objective(recipe, net):
         [n for n, _ in net.named_parameters()],
         torch.device("cpu"),
         False,
+        "binary",
     )
 
 
@@ -139,13 +140,14 @@ def test_the_loss_is_the_mean_of_the_members_losses(recipe):
         TRAIN.groups[rows],
         torch.ones(40),
         rows,
+        torch.zeros(40, 0),
     )
     state = {"class_counts": torch.tensor([500.0, 100.0])}
     states = {"loss": state if chosen.loss.name == "ldam" else {}}
     progress = torch.tensor(0.5)
     loss, _ = objective(recipe, net)(dict(net.named_parameters()), states, {}, columns, (), {}, progress)
     logits = net.classifier(net.body(net.embed(*columns[:2])))
-    batch = Batch(columns[0], columns[1], one_hot(columns[2], 2), *columns[2:])
+    batch = Batch(columns[0], columns[1], one_hot(columns[2], 2), *columns[2:6])
     each = [chosen.loss.losses(state, logits[:, m], batch, progress).mean() for m in range(3)]
     torch.testing.assert_close(loss, torch.stack(each).mean())
 
