@@ -101,6 +101,16 @@ def strategies(as_json: AsJson = False) -> None:
     _json(rows) if as_json else show_strategies(rows)
 
 
+@app.command()
+def recipes(as_json: AsJson = False) -> None:
+    """List the recipes from the literature that search.recipes can name, and what they are made for."""
+    from flows.listing import show_recipes
+    from models.published_page import listed
+
+    rows = listed()
+    _json(rows) if as_json else show_recipes(rows)
+
+
 @data_app.command("list")
 def data_list(as_json: AsJson = False) -> None:
     """List the known data sets, and whether each is at hand."""

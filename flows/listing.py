@@ -86,6 +86,24 @@ def show_strategies(rows: Sequence[Mapping[str, Any]]) -> None:
     print("\nA recipe is names joined by _ (ldam_drw), or slots: {loss: ldam, schedule: drw, mix: mixup}.")
 
 
+def show_recipes(rows: Sequence[Mapping[str, Any]]) -> None:
+    """One line per published recipe, aim by aim."""
+    from models.published import AIMS
+    from models.published_page import composition
+
+    for aim, words in AIMS.items():
+        chosen = [row for row in rows if row["aim"] == aim]
+        show_rows(
+            ("name", "composition", "needs", "why"),
+            ((row["name"], composition(row["composition"]), ", ".join(row["needs"]), row["why"]) for row in chosen),
+            title=f"To {words}",
+        )
+        print()
+    print(
+        "`search.recipes: auto` picks those that fit the data and what is asked, and says why. docs/recipes.md has the papers."
+    )
+
+
 def _citation(source: Mapping[str, Any]) -> str:
     who = str(source["authors"]).split(",")[0]
     return " ".join(str(part) for part in (who, source["year"], source["id"]) if part) or str(source["title"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 from models.balancing.component import (
     SLOTS,
@@ -14,6 +16,7 @@ from models.balancing.component import (
     Head,
     Loss,
     Mixer,
+    Need,
     Phase,
     Range,
     Regularizer,
@@ -26,6 +29,10 @@ from models.balancing.component import (
 )
 from models.balancing.discovery import catalogue, component
 from models.errors import InputError, nearest
+from models.partners import check_partners
+
+if TYPE_CHECKING:
+    from models.published import Published
 
 SEVERAL: tuple[Slot, ...] = ("regularize", "adjust")
 """Slots that take several methods, applied in the order given."""
@@ -36,7 +43,11 @@ BASELINES = ("none", "prior_threshold")
 
 @dataclass(frozen=True)
 class Recipe:
-    """One method per slot (several in `regularize` and `adjust`); empty slots do nothing, the loss is cross-entropy."""
+    """One method per slot (several in `regularize` and `adjust`); empty slots do nothing, the loss is cross-entropy.
+
+    `fixed` are the keys of the hyperparameters that are not searched, `learner` values of the learner's own that belong
+    to the recipe, such as a strong weight decay.
+    """
 
     name: str
     loss: Loss
@@ -50,6 +61,7 @@ class Recipe:
     schedule: Schedule | None = None
     adjust: tuple[Adjuster, ...] = ()
     fixed: frozenset[str] = frozenset()
+    learner: tuple[tuple[str, float], ...] = ()
 
     def components(self) -> dict[str, Component]:
         """Every method by its key: the slot, or slot.name where a slot takes several."""
@@ -115,6 +127,16 @@ class Recipe:
         return tuple({**{c.name: c for c in self.components().values()}, **acting}.values())
 
     @property
+    def tasks(self) -> frozenset[Task]:
+        """The kinds of target that every method serves."""
+        return frozenset.intersection(*(c.tasks for c in self.everything()))
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What some method cannot do without."""
+        return frozenset().union(*(c.needs for c in self.everything()))
+
+    @property
     def batched(self) -> bool:
         """Whether a population of this recipe can train as one program."""
         return all(c.batched for c in self.everything())
@@ -140,25 +162,38 @@ class Recipe:
 
 
 def parse(spec: str | Mapping[str, Any], where: str = "recipe") -> Recipe:
-    """A recipe from a name (`ldam_drw`: method names joined by _) or a composition (`{loss: ldam, schedule: drw}`).
+    """A recipe from a name (`ldam_drw`: names joined by _) or a composition (`{loss: ldam, schedule: drw}`).
 
-    A composition's value is a name, or `{name: {hyperparameter: value}}` to fix values, or a list of those in slots
-    that take several; `none` leaves a slot empty. Raises InputError with the nearest name.
+    A name is that of a method or of a published recipe. A composition's value is a name, or `{name: {hyperparameter:
+    value}}` to fix values, or a list of those in slots that take several; `none` leaves a slot empty. `recipe` names a
+    published one to build on, `learner` fixes values of the learner's own. Raises InputError with the nearest name.
     """
     try:
         if isinstance(spec, str):
-            chosen = [(component(name), cast("dict[str, Any]", {})) for name in _names(spec)]
+            chosen = _Chosen()
+            for name in _names(spec):
+                chosen.add_named(name)
             return _assemble(spec, chosen)
         if isinstance(spec, Mapping):
-            return _composition(spec)
+            chosen = _Chosen()
+            chosen.add(spec)
+            return _assemble(str(spec.get("name") or "_".join(kind.name for kind, _ in chosen.parts)), chosen)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     raise InputError(f"{where}: {spec!r} is neither a name nor a composition by slot.")
 
 
+@functools.cache
+def published() -> dict[str, Published]:
+    """The recipes from the literature by name."""
+    from models.published import PUBLISHED
+
+    return {entry.name: entry for entry in PUBLISHED}
+
+
 def _names(text: str) -> list[str]:
-    """Split a name into method names, the longest that fit first."""
-    known = catalogue()
+    """Split a name into names of methods and of published recipes, the longest that fit first."""
+    known = {**published(), **catalogue()}
 
     def split(words: list[str]) -> list[str] | None:
         if not words:
@@ -175,13 +210,39 @@ def _names(text: str) -> list[str]:
     return found
 
 
-def _composition(spec: Mapping[str, Any]) -> Recipe:
-    chosen: list[tuple[type[Component], dict[str, Any]]] = []
-    for slot, value in spec.items():
-        if slot == "name":
-            continue
-        if slot not in SLOTS:
-            raise InputError(f"no slot '{slot}'. {nearest(str(slot), SLOTS)}")
+class _Chosen:
+    """The methods that a name or a composition asks for, with the values that it fixes, and those of the learner."""
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[type[Component], dict[str, Any]]] = []
+        self.learner: dict[str, float] = {}
+
+    def add_named(self, name: str) -> None:
+        """A method, or all of a published recipe."""
+        if name in catalogue():
+            self.parts.append((component(name), {}))
+        else:
+            self.add(published()[name].composition)
+
+    def add(self, spec: Mapping[str, Any]) -> None:
+        """Everything that a composition names, in its order."""
+        for slot, value in spec.items():
+            if slot == "name":
+                continue
+            if slot == "recipe":
+                if value not in published():
+                    raise InputError(f"no published recipe '{value}'. {nearest(str(value), published())}")
+                self.add_named(value)
+            elif slot == "learner":
+                self._set(value)
+            elif slot in SLOTS:
+                self._add_to(slot, value)
+            else:
+                raise InputError(f"no slot '{slot}'. {nearest(str(slot), (*SLOTS, 'recipe', 'learner', 'name'))}")
+        if not self.parts:
+            raise InputError("an empty composition. Name a method in a slot, or use 'none'.")
+
+    def _add_to(self, slot: str, value: Any) -> None:
         items = value if isinstance(value, (list, tuple)) else [value]
         if len(items) > 1 and slot not in SEVERAL:
             raise InputError(f"slot '{slot}' takes one method; found {len(items)}.")
@@ -189,72 +250,48 @@ def _composition(spec: Mapping[str, Any]) -> Recipe:
             if slot != "loss" and item in (None, "none"):
                 continue
             if isinstance(item, str):
-                chosen.append((component(item, slot), {}))
+                self.parts.append((component(item, slot), {}))
             elif isinstance(item, Mapping) and len(item) == 1:
                 ((name, values),) = item.items()
-                chosen.append((component(str(name), slot), dict(values or {})))
+                self.parts.append((component(str(name), slot), dict(values or {})))
             else:
                 raise InputError(f"slot '{slot}': {item!r} is neither a name nor {{name: {{hyperparameter: value}}}}.")
-    if not chosen:
-        raise InputError("an empty composition. Name a method in a slot, or use 'none'.")
-    return _assemble(str(spec.get("name") or "_".join(kind.name for kind, _ in chosen)), chosen)
+
+    def _set(self, values: Any) -> None:
+        if not isinstance(values, Mapping):
+            raise InputError(f"learner: {values!r} is no mapping of the learner's hyperparameters to values.")
+        for name, value in values.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise InputError(f"learner.{name} = {value!r} is not a finite number.")
+            self.learner[str(name)] = value
 
 
-def _assemble(name: str, chosen: list[tuple[type[Component], dict[str, Any]]]) -> Recipe:
+def _assemble(name: str, chosen: _Chosen) -> Recipe:
     slots: dict[str, Any] = {}
     fixed: set[str] = set()
-    for kind, values in chosen:
+    for kind, values in chosen.parts:
         part = kind.build(values)
+        key = str(kind.slot)
         if kind.slot in SEVERAL:
-            slots[kind.slot] = (*slots.get(kind.slot, ()), part)
             key = f"{kind.slot}.{kind.name}"
+            if any(other.name == part.name for other in slots.get(kind.slot, ())):
+                raise InputError(f"'{part.name}' stands twice in slot '{kind.slot}'. Leave one out.")
+            slots[kind.slot] = (*slots.get(kind.slot, ()), part)
         else:
             if kind.slot in slots:
                 raise InputError(
                     f"'{slots[kind.slot].name}' and '{kind.name}' both act in slot '{kind.slot}', which takes one."
                 )
             slots[kind.slot] = part
-            key = kind.slot
         fixed.update(f"{key}.{v}" for v in values)
-    for kind, _ in chosen:
+    for kind, _ in chosen.parts:
         for slot, partner in kind.implies.items():
             brought = component(partner, slot).build({})
             slots.setdefault(slot, (brought,) if slot in SEVERAL else brought)
     slots.setdefault("loss", component("none", "loss").build({}))
-    recipe = Recipe(name=name, fixed=frozenset(fixed), **slots)
-    _check_phases(recipe)
-    _check_partners(recipe)
+    recipe = Recipe(name=name, fixed=frozenset(fixed), learner=tuple(sorted(chosen.learner.items())), **slots)
+    check_partners(recipe)
     return recipe
-
-
-def _check_phases(recipe: Recipe) -> None:
-    """A phase must not silently overrule a method that the recipe names for the same slot."""
-    if recipe.schedule is None:
-        return
-    for phase in recipe.phases:
-        for slot in phase.switch:
-            taken = getattr(recipe, slot)
-            if taken and slot != "loss":
-                held = taken[0] if isinstance(taken, tuple) else taken
-                raise InputError(
-                    f"schedule '{recipe.schedule.name}' switches slot '{slot}', which '{held.name}' holds. Leave one out."
-                )
-
-
-def _check_partners(recipe: Recipe) -> None:
-    """Two methods that cannot act together are named when the recipe is built, with the reason."""
-    for phase in recipe.phases:
-        acting = recipe.in_phase(phase)
-        other: Component | None = acting.weigh
-        if acting.optimize is not None and acting.optimize.per_class:
-            other = acting.optimize
-        if acting.loss.set_level and other is not None:
-            raise InputError(
-                f"'{acting.loss.name}' is defined on a set of rows and has no loss per row, which '{other.name}' needs. Leave one out."
-            )
-    for part in recipe.everything():
-        if clause := part.objection(recipe):
-            raise InputError(f"'{part.name}' cannot act here: {clause}.")
 
 
 def competitors(

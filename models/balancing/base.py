@@ -25,6 +25,7 @@ Need = Literal["groups", "unlabelled", "ordered_classes", "table", "image", "net
 CLASSIFICATION = CLASSES
 EVERY_TASK: frozenset[Task] = frozenset({"binary", "multiclass", "ordinal", "multilabel", "regression"})
 State = dict[str, Tensor]
+Correction = Literal["no", "partly", "wholly"]
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ class Component:
     `tasks` are the kinds of target that it serves, `needs` what it cannot do without ('net': a model with weights and
     features, which trees are not), `implies` the partners that it brings unless the recipe names others in those slots,
     `also` further papers that it serves, `batched` whether a population can run it as one program, `claim` what it is
-    said to be good for (None: what is usually said of methods that need what it needs).
+    said to be good for (None: what is usually said of methods that need what it needs). `corrects_prior` says how far it
+    takes the class frequencies of the training rows out of the model's probabilities, or out of the decision: 'partly'
+    where a hyperparameter says how far.
     """
 
     name: ClassVar[str]
@@ -115,6 +118,7 @@ class Component:
     implies: ClassVar[Mapping[str, str]] = {}
     batched: ClassVar[bool] = True
     claim: ClassVar[Claim | None] = None
+    corrects_prior: ClassVar[Correction] = "no"
 
     def __post_init__(self) -> None:
         """Check the hyperparameters when the recipe is built; tensors are values that were checked before."""

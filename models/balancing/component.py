@@ -28,6 +28,7 @@ from models.balancing.base import (
     EVERY_TASK,
     SLOTS,
     Component,
+    Correction,
     Need,
     Range,
     Slot,
@@ -46,9 +47,10 @@ if TYPE_CHECKING:
     from models.schema import Schema
 
 __all__ = [
-    "CLASSIFICATION", "EVERY_TASK", "SLOTS", "Adjuster", "Claim", "Component", "GradientTransform", "Head", "Learning", "Loss",
-    "Mixer", "Need", "Phase", "Range", "Regularizer", "Resampler", "Sampler", "Schedule", "Scores", "Seen", "Slot", "Source",
-    "State", "Task", "TrainedNet", "Update", "View", "Weigher", "WeightAdjuster", "hyper", "needs_linear_classifier",
+    "CLASSIFICATION", "EVERY_TASK", "SLOTS", "Adjuster", "Claim", "Component", "Correction", "Decision",
+    "GradientTransform", "Head", "Learning", "Loss", "Mixer", "Need", "Phase", "Range", "Regularizer", "Resampler",
+    "Sampler", "Schedule", "Scores", "Seen", "Slot", "Source", "State", "Task", "TrainedNet", "Update", "View",
+    "Weigher", "WeightAdjuster", "hyper", "needs_linear_classifier",
 ]  # fmt: skip
 
 
@@ -325,6 +327,9 @@ class Schedule(Component):
         raise NotImplementedError
 
 
+Decision = Literal["as_before", "shifted", "anew"]
+
+
 class Scores(NamedTuple):
     """What a model says of n rows: log-probabilities [n, C], and the scores [n, C] whose largest is the decision.
 
@@ -351,9 +356,15 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class Adjuster(Component):
-    """Acts on a trained model's scores; fitted on calibration rows only."""
+    """Acts on a trained model's scores; fitted on calibration rows only.
+
+    `decides` says what becomes of the decision that comes in: it stays as before, is shifted, or is made anew from the
+    probabilities. `restores_prior` says whether the probabilities are fitted to the class frequencies again.
+    """
 
     slot: ClassVar[Slot] = "adjust"
+    decides: ClassVar[Decision] = "as_before"
+    restores_prior: ClassVar[bool] = False
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:
         """Scores of the calibration rows and the counts of the training rows -> the state to apply, as tensors.
@@ -384,10 +395,17 @@ class WeightAdjuster(Adjuster):
     """Acts on the weights of a trained net, once, before anything is fitted to its scores.
 
     The learner that trained the net calls it, with the training rows: what it returns is the model from then on, so
-    the predictor that holds the model needs to know nothing of it.
+    the predictor that holds the model needs to know nothing of it. `linear_only` says whether it needs the weights of a
+    linear classifier, `replaces_classifier` whether what it leaves is another kind.
     """
 
+    linear_only: ClassVar[bool] = False
+    replaces_classifier: ClassVar[bool] = False
     needs: ClassVar[frozenset[Need]] = frozenset({"net"})
+
+    def objection(self, recipe: Recipe) -> str | None:
+        """A linear classifier must be there where it is needed."""
+        return needs_linear_classifier(recipe) if self.linear_only else None
 
     def reweigh(
         self, net: TrainedNet, train: Split, statistics: Statistics, generator: torch.Generator

@@ -68,7 +68,8 @@ class _NetLearner(Learner):
         method cannot be batched. A checkpoint holds what is finished and the population that is on its way.
         """
         space = self.space()
-        members = [replace(m, values={**{k: r.default for k, r in space.items()}, **m.values}) for m in members]
+        own = {**{k: r.default for k, r in space.items()}, **dict(recipe.learner)}
+        members = [replace(m, values={**own, **m.values}) for m in members]
         architecture = {
             **self.architecture(recipe, inputs, train.outputs, plan), **self.fitted(train), "task": train.task,
         }  # fmt: skip

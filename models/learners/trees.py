@@ -127,7 +127,7 @@ class Trees(Learner):
             return Outcome(
                 None, f"{methods}: trees need two classes among the training rows, and validation rows of them"
             )
-        values = {k: r.default for k, r in self.space().items()} | dict(member.values)
+        values = {k: r.default for k, r in self.space().items()} | dict(recipe.learner) | dict(member.values)
         columns = len(inputs.cardinalities)
         boosting = Boosting(
             learning_rate=float(values["learning_rate"]),

@@ -36,15 +36,32 @@ class Pair:
         """Every searched hyperparameter by key: what it is called in a search, and its range.
 
         A recipe's hyperparameter is the same for all learners, a learner's the same for all recipes, so that what one
-        pair teaches helps the others.
+        pair teaches helps the others. What the recipe sets of the learner's own is not searched.
         """
         own = {key: (f"{self.recipe.name}: {key}", allowed) for key, allowed in self.recipe.space().items()}
-        shared = {key: (f"{self.learner}: {key}", allowed) for key, allowed in learner(self.learner).space().items()}
+        shared = {
+            key: (f"{self.learner}: {key}", allowed)
+            for key, allowed in learner(self.learner).space().items()
+            if key not in dict(self.recipe.learner)
+        }
         return own | shared
 
     def defaults(self) -> dict[str, Any]:
         """The values that its authors recommend."""
         return {key: allowed.default for key, (_, allowed) in self.space().items()}
+
+
+def refusal(recipe: Recipe, name: str, image: bool) -> str | None:
+    """Why the learner of this name cannot train the recipe on such data, as a clause; None if it can."""
+    chosen = learner(name)
+    if clause := chosen.refuses(recipe, image):
+        return clause
+    space = chosen.space()
+    for own, value in recipe.learner:
+        if own not in space:
+            return f"'{recipe.name}' sets the learner's '{own}', which {name} does not have"
+        space[own].check(value, f"params.yaml: search.recipes: {recipe.name}: learner.{own}")
+    return None
 
 
 def pairs(recipes: Mapping[str, Recipe], learners: Sequence[str], image: bool) -> tuple[Pair, ...]:
@@ -56,7 +73,7 @@ def pairs(recipes: Mapping[str, Recipe], learners: Sequence[str], image: bool) -
     taking: dict[str, list[str]] = {}
     clauses: dict[str, dict[str, str]] = {}
     for name, recipe in recipes.items():
-        clauses[name] = {one: learner(one).refuses(recipe, image) or "" for one in learners}
+        clauses[name] = {one: refusal(recipe, one, image) or "" for one in learners}
         taking[name] = [one for one in learners if not clauses[name][one]]
     for one in learners:
         if not any(one in taken for taken in taking.values()):

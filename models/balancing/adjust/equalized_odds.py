@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.balancing.adjust.group_rates import Cuts, candidate_cuts, shifted
-from models.balancing.component import Adjuster, Need, Scores, Source, State, Task, hyper
+from models.balancing.component import Adjuster, Decision, Need, Scores, Source, State, Task, hyper
 from models.data import Statistics
 
 
@@ -63,6 +63,7 @@ class EqualizedOdds(Adjuster):
     )
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
+    decides: ClassVar[Decision] = "shifted"
     source: ClassVar[Source] = Source(
         "Equality of Opportunity in Supervised Learning", "M. Hardt, E. Price, N. Srebro", 2016, "arXiv:1610.02413"
     )

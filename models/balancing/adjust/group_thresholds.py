@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.balancing.adjust.group_rates import Cuts, candidate_cuts, shifted
-from models.balancing.component import Adjuster, Need, Scores, Source, State, Task, hyper
+from models.balancing.component import Adjuster, Decision, Need, Scores, Source, State, Task, hyper
 from models.data import Statistics
 
 ROUNDS = 20
@@ -53,6 +53,7 @@ class GroupThresholds(Adjuster):
     )
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
+    decides: ClassVar[Decision] = "shifted"
     source: ClassVar[Source] = Source(
         "Group-Adaptive Threshold Optimization for Robust AI-Generated Text Detection",
         "M. Jung et al.",

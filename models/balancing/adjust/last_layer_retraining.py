@@ -1,28 +1,15 @@
 """DFR: retrain the last layer alone, on rows in which every class and group is equally frequent."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from models.balancing.component import (
-    Need,
-    Source,
-    State,
-    TrainedNet,
-    WeightAdjuster,
-    hyper,
-    needs_linear_classifier,
-)
+from models.balancing.component import Correction, Need, Source, State, TrainedNet, WeightAdjuster, hyper
 from models.data import Split, Statistics
-
-if TYPE_CHECKING:
-    from models.recipe import Recipe
 
 SUBSETS = 10
 """Balanced subsets whose classifiers are averaged, as published."""
@@ -64,16 +51,14 @@ class LastLayerRetraining(WeightAdjuster):
         "(W, b) = mean over class x group balanced subsets of argmin CE(W f + b) + |W|_1 / strength, f standardized"
     )
     needs: ClassVar[frozenset[Need]] = frozenset({"net", "groups"})
+    corrects_prior: ClassVar[Correction] = "wholly"
+    linear_only: ClassVar[bool] = True
     source: ClassVar[Source] = Source(
         "Last Layer Re-Training is Sufficient for Robustness to Spurious Correlations",
         "P. Kirichenko, P. Izmailov, A. G. Wilson",
         2022,
         "arXiv:2204.02937",
     )
-
-    def objection(self, recipe: Recipe) -> str | None:
-        """It puts a linear classifier in the place of the head's."""
-        return needs_linear_classifier(recipe)
 
     def reweigh(
         self, net: TrainedNet, train: Split, statistics: Statistics, generator: torch.Generator

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Adjuster, Scores, Source, State, hyper
+from models.balancing.component import Adjuster, Correction, Decision, Scores, Source, State, hyper
 from models.balancing.loss.logit_adjusted import SOURCE
 from models.data import Statistics
 
@@ -19,6 +19,8 @@ class LogitAdjustment(Adjuster):
 
     name: ClassVar[str] = "logit_adjustment"
     formula: ClassVar[str] = "decide argmax_c z_c - tau log pi_c"
+    corrects_prior: ClassVar[Correction] = "partly"
+    decides: ClassVar[Decision] = "anew"
     source: ClassVar[Source] = SOURCE
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:

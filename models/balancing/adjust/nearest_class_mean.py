@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Source, State, TrainedNet, WeightAdjuster
+from models.balancing.component import Correction, Source, State, TrainedNet, WeightAdjuster
 from models.balancing.schedule.crt import SOURCE
 from models.data import Split, Statistics, one_hot
 
@@ -23,6 +23,8 @@ class NearestClassMean(WeightAdjuster):
 
     name: ClassVar[str] = "nearest_class_mean"
     formula: ClassVar[str] = "decide argmax_c <mu_c, f> / (|mu_c| |f|), mu_c = mean feature of class c"
+    corrects_prior: ClassVar[Correction] = "wholly"
+    replaces_classifier: ClassVar[bool] = True
     source: ClassVar[Source] = SOURCE
 
     def reweigh(

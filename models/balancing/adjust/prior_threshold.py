@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import CLASSIFICATION, Adjuster, Scores, Source, State, Task
+from models.balancing.component import CLASSIFICATION, Adjuster, Correction, Decision, Scores, Source, State, Task
 from models.data import Statistics
 
 
@@ -20,6 +20,8 @@ class PriorThreshold(Adjuster):
     name: ClassVar[str] = "prior_threshold"
     formula: ClassVar[str] = "decide argmax_c p_c / pi_c; of labels those with p_l > pi_l"
     tasks: ClassVar[frozenset[Task]] = CLASSIFICATION | {"multilabel"}
+    corrects_prior: ClassVar[Correction] = "wholly"
+    decides: ClassVar[Decision] = "anew"
     source: ClassVar[Source] = Source(
         "A systematic study of the class imbalance problem in convolutional neural networks",
         "M. Buda, A. Maki, M. A. Mazurowski",

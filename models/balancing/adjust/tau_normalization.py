@@ -1,19 +1,14 @@
 """Tau-normalization: shrink the norms of the class weights, which grow with the number of rows of their class."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from models.balancing.component import Source, State, TrainedNet, WeightAdjuster, hyper, needs_linear_classifier
+from models.balancing.component import Correction, Source, State, TrainedNet, WeightAdjuster, hyper
 from models.balancing.schedule.crt import SOURCE
 from models.data import Split, Statistics
-
-if TYPE_CHECKING:
-    from models.recipe import Recipe
 
 
 def tau_normalized(weight: Tensor, tau: float | Tensor) -> Tensor:
@@ -30,11 +25,9 @@ class TauNormalization(WeightAdjuster):
 
     name: ClassVar[str] = "tau_normalization"
     formula: ClassVar[str] = "z_c = <w_c / |w_c|^tau, f>"
+    corrects_prior: ClassVar[Correction] = "partly"
+    linear_only: ClassVar[bool] = True
     source: ClassVar[Source] = SOURCE
-
-    def objection(self, recipe: Recipe) -> str | None:
-        """It needs class weights."""
-        return needs_linear_classifier(recipe)
 
     def reweigh(
         self, net: TrainedNet, train: Split, statistics: Statistics, generator: torch.Generator

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Adjuster, Scores, Source, State, Task, hyper
+from models.balancing.component import Adjuster, Decision, Scores, Source, State, Task, hyper
 from models.data import Statistics
 
 Metric = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -85,6 +85,7 @@ class ThresholdOptimization(Adjuster):
     """One threshold on the margin between both classes; the forms differ in the metric. Probabilities stay."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
+    decides: ClassVar[Decision] = "shifted"
     source: ClassVar[Source] = SOURCE
     metric: ClassVar[Metric]
 

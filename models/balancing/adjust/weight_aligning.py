@@ -1,18 +1,13 @@
 """Weight aligning: give the classifier's weights of rare classes the mean norm of those of frequent ones."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from models.balancing.component import Source, State, TrainedNet, WeightAdjuster, needs_linear_classifier
+from models.balancing.component import Correction, Source, State, TrainedNet, WeightAdjuster
 from models.data import Split, Statistics
-
-if TYPE_CHECKING:
-    from models.recipe import Recipe
 
 
 def aligned(weight: Tensor, tail: Tensor) -> Tensor:
@@ -30,16 +25,14 @@ class WeightAligning(WeightAdjuster):
 
     name: ClassVar[str] = "weight_aligning"
     formula: ClassVar[str] = "w_c <- w_c mean_head |w| / mean_tail |w| for classes c with n_c < n / C"
+    corrects_prior: ClassVar[Correction] = "partly"
+    linear_only: ClassVar[bool] = True
     source: ClassVar[Source] = Source(
         "Maintaining Discrimination and Fairness in Class Incremental Learning",
         "B. Zhao, X. Xiao, G. Gan, B. Zhang, S.-T. Xia",
         2019,
         "arXiv:1911.07053",
     )
-
-    def objection(self, recipe: Recipe) -> str | None:
-        """It needs class weights."""
-        return needs_linear_classifier(recipe)
 
     def reweigh(
         self, net: TrainedNet, train: Split, statistics: Statistics, generator: torch.Generator

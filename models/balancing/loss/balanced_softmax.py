@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import Loss, Source, State
+from models.balancing.component import Correction, Loss, Source, State
 from models.balancing.loss.none import cross_entropy
 from models.data import Batch, Statistics
 
@@ -21,6 +21,7 @@ class BalancedSoftmax(Loss):
 
     name: ClassVar[str] = "balanced_softmax"
     formula: ClassVar[str] = "L = -log (n_y e^z_y / sum_c n_c e^z_c)"
+    corrects_prior: ClassVar[Correction] = "wholly"
     source: ClassVar[Source] = Source(
         "Balanced Meta-Softmax for Long-Tailed Visual Recognition",
         "J. Ren, C. Yu, S. Sheng, X. Ma, H. Zhao, S. Yi, H. Li",

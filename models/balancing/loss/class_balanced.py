@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Loss, Source, State, hyper
+from models.balancing.component import Correction, Loss, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
 from models.data import Batch, Statistics
 
@@ -40,6 +40,7 @@ class ClassBalanced(Loss):
 
     name: ClassVar[str] = "class_balanced"
     formula: ClassVar[str] = "L = -(1-beta)/(1-beta^n_y) log p_y"
+    corrects_prior: ClassVar[Correction] = "partly"
     source: ClassVar[Source] = SOURCE
     also: ClassVar[tuple[Source, ...]] = (
         Source("AraDIC: Arabic Document Classification using Image-Based Character Embeddings and Class-Balanced Loss"),

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Loss, Source, State, hyper
+from models.balancing.component import Correction, Loss, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
 from models.data import Batch, Statistics
 
@@ -34,6 +34,7 @@ class InfluenceBalanced(Loss):
 
     name: ClassVar[str] = "influence_balanced"
     formula: ClassVar[str] = "L = a l_y CE / (|p - t|_1 |h|_1 + 0.001) from start on, l_c = C n_c^-1 / sum_k n_k^-1"
+    corrects_prior: ClassVar[Correction] = "partly"
     source: ClassVar[Source] = Source(
         "Influence-Balanced Loss for Imbalanced Visual Classification",
         "S. Park, J. Lim, Y. Jeon, J. Y. Choi",

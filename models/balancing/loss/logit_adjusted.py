@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import Loss, Source, State, hyper
+from models.balancing.component import Correction, Loss, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
 from models.data import Batch, Statistics
 
@@ -30,6 +30,7 @@ class LogitAdjusted(Loss):
 
     name: ClassVar[str] = "logit_adjusted"
     formula: ClassVar[str] = "L = -log softmax(z + tau log prior)_y"
+    corrects_prior: ClassVar[Correction] = "partly"
     source: ClassVar[Source] = SOURCE
 
     def init(self, statistics: Statistics) -> State:

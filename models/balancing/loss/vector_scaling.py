@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import Loss, Source, State, hyper
+from models.balancing.component import Correction, Loss, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
 from models.data import Batch, Statistics
 
@@ -28,6 +28,7 @@ class VectorScalingLoss(Loss):
 
     name: ClassVar[str] = "vs_loss"
     formula: ClassVar[str] = "L = -log softmax(D z + tau log pi)_y, D_c = (n_c / n_max)^gamma"
+    corrects_prior: ClassVar[Correction] = "partly"
     source: ClassVar[Source] = Source(
         "Label-Imbalanced and Group-Sensitive Classification under Overparameterization",
         "G. R. Kini, O. Paraskevas, S. Oymak, C. Thrampoulidis",

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import Loss, Source, State, hyper
+from models.balancing.component import Correction, Loss, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
 from models.data import Batch, Statistics
 
@@ -28,6 +28,7 @@ class WeightedCrossEntropy(Loss):
 
     name: ClassVar[str] = "weighted_ce"
     formula: ClassVar[str] = "L = -w_y log p_y, w_c = n_c^-power n / sum_k n_k^(1-power)"
+    corrects_prior: ClassVar[Correction] = "partly"
     source: ClassVar[Source] = Source(
         "Logistic Regression in Rare Events Data", "G. King, L. Zeng", 2001, "doi:10.1093/oxfordjournals.pan.a004868"
     )

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Sampler, Source, State, Task
+from models.balancing.component import EVERY_TASK, Correction, Sampler, Source, State, Task
 from models.data import Statistics
 
 SOURCE = Source(
@@ -45,6 +45,7 @@ class ClassBalancedSampling(Sampler):
     name: ClassVar[str] = "class_balanced_sampling"
     formula: ClassVar[str] = "p(row) = 1 / (C n_y)"
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
+    corrects_prior: ClassVar[Correction] = "wholly"
     source: ClassVar[Source] = Source(
         "Decoupling Representation and Classifier for Long-Tailed Recognition",
         "B. Kang, S. Xie, M. Rohrbach, Z. Yan, A. Gordo, J. Feng, Y. Kalantidis",

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Need, Sampler, Source, State, Task
+from models.balancing.component import EVERY_TASK, Correction, Need, Sampler, Source, State, Task
 from models.data import Statistics
 
 
@@ -17,6 +17,7 @@ class ClassGroupBalanced(Sampler):
     formula: ClassVar[str] = "p(row) ~ 1 / n_(y,g)"
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
+    corrects_prior: ClassVar[Correction] = "wholly"
     source: ClassVar[Source] = Source(
         "Simple data balancing achieves competitive worst-group-accuracy",
         "B. Y. Idrissi, M. Arjovsky, M. Pezeshki, D. Lopez-Paz",

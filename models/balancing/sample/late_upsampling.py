@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Sampler, Source, State, Task, hyper
+from models.balancing.component import EVERY_TASK, Correction, Sampler, Source, State, Task, hyper
 from models.balancing.sample.class_balanced_sampling import power_sampling
 from models.data import Statistics
 
@@ -21,6 +21,7 @@ class LateUpsampling(Sampler):
     name: ClassVar[str] = "late_upsampling"
     formula: ClassVar[str] = "p(class c) ~ n_c until 1 - duration, then n_c^power"
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
+    corrects_prior: ClassVar[Correction] = "partly"
     source: ClassVar[Source] = Source(
         "Does your data spark joy? Performance gains from domain upsampling at the end of training",
         "C. Blakeney, M. Paul, B. W. Larsen, S. Owen, J. Frankle",

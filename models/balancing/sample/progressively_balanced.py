@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Sampler, Source, State, Task
+from models.balancing.component import EVERY_TASK, Correction, Sampler, Source, State, Task
 from models.balancing.sample.class_balanced_sampling import ClassBalancedSampling, power_sampling
 from models.data import Statistics
 
@@ -17,6 +17,7 @@ class ProgressivelyBalanced(Sampler):
     name: ClassVar[str] = "progressively_balanced"
     formula: ClassVar[str] = "p(row) = (1-t) / n + t / (C n_y), t = progress"
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
+    corrects_prior: ClassVar[Correction] = "wholly"
     source: ClassVar[Source] = ClassBalancedSampling.source
 
     def probabilities(

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Sampler, Source, State, Task
+from models.balancing.component import EVERY_TASK, Correction, Sampler, Source, State, Task
 from models.balancing.sample.class_balanced_sampling import SOURCE, power_sampling
 from models.data import Statistics
 
@@ -17,6 +17,7 @@ class SquareRootSampling(Sampler):
     name: ClassVar[str] = "square_root_sampling"
     formula: ClassVar[str] = "p(row) = n_y^(-1/2) / sum_c n_c^(1/2)"
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
+    corrects_prior: ClassVar[Correction] = "partly"
     source: ClassVar[Source] = SOURCE
 
     def probabilities(

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Source, State, Task, Weigher, hyper
+from models.balancing.component import EVERY_TASK, Correction, Source, State, Task, Weigher, hyper
 from models.balancing.loss.class_balanced import SOURCE, effective_number_weights
 from models.data import Batch, Statistics
 
@@ -19,6 +19,7 @@ class EffectiveNumber(Weigher):
     name: ClassVar[str] = "effective_number"
     formula: ClassVar[str] = "w(row) = (1-beta)/(1-beta^n_y)"
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
+    corrects_prior: ClassVar[Correction] = "partly"
     source: ClassVar[Source] = SOURCE
 
     def init(self, statistics: Statistics) -> State:

@@ -1,0 +1,161 @@
+"""Methods that cannot act together are named with the reason; what methods declare about themselves is what they do."""
+
+import pytest
+import torch
+
+from models.balancing import catalogue
+from models.balancing.component import Loss, Sampler, Scores, WeightAdjuster
+from models.balancing.probe import case
+from models.data import Statistics
+from models.errors import InputError
+from models.partners import cautions, favours_rare
+from models.recipe import parse
+
+ADJUSTERS = [m for m in catalogue().values() if m.slot == "adjust" and not issubclass(m, WeightAdjuster)]
+
+
+def named(methods):
+    return pytest.mark.parametrize("method", methods, ids=lambda m: m.name)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"loss": "balanced_softmax", "adjust": "prior_threshold"}, ("prior_threshold", "balanced_softmax", "win twice")),
+        ({"loss": "balanced_softmax", "adjust": "logit_adjustment"}, ("logit_adjustment", "balanced_softmax", "win twice")),
+        ({"schedule": "crt", "adjust": "prior_threshold"}, ("prior_threshold", "class_balanced_sampling", "win twice")),
+        ({"adjust": ["nearest_class_mean", "prior_threshold"]}, ("prior_threshold", "nearest_class_mean", "win twice")),
+        ({"adjust": ["balanced_equalized_odds", "prior_threshold"]}, ("prior_threshold", "balanced_equalized_odds", "undoes")),
+        ({"adjust": ["prior_threshold", "logit_adjustment"]}, ("logit_adjustment", "prior_threshold", "undoes")),
+        ({"adjust": ["nearest_class_mean", "tau_normalization"]}, ("tau_normalization", "nearest_class_mean", "linear")),
+        ({"loss": "ldam", "adjust": "tau_normalization"}, ("tau_normalization", "cosine", "linear")),
+        ({"resample": "smote", "mix": "cutmix"}, ("smote", "cutmix", "no data suit both")),
+        ({"schedule": "mislas", "mix": "remix"}, ("mislas", "remix", "switches slot 'mix'")),
+        ({"schedule": "mislas", "loss": "focal"}, ("mislas", "focal", "switches slot 'loss'")),
+        ({"adjust": ["temperature", "temperature"]}, ("temperature", "twice")),
+        ({"loss": "f_beta_loss", "weigh": "group_dro"}, ("f_beta_loss", "group_dro", "no loss per row")),
+    ],
+)  # fmt: skip
+def test_what_cannot_act_together_is_named_with_the_reason(spec, said):
+    with pytest.raises(InputError) as caught:
+        parse(spec, "here")
+    for words in said:
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"loss": "balanced_softmax", "adjust": ["bias_corrected_temperature", "prior_threshold"]},
+        {"resample": "random_over", "adjust": "prior_threshold"},
+        {"loss": "ldam", "schedule": "drw", "adjust": "logit_adjustment"},
+        {"adjust": ["prior_threshold", "balanced_equalized_odds"]},
+        {"adjust": ["tau_normalization", "nearest_class_mean"]},
+        {"adjust": ["temperature", "prior_threshold", "bias_corrected_temperature"]},
+    ],
+)
+def test_what_only_looks_alike_is_not_refused(spec):
+    parse(spec)
+
+
+def test_targets_that_no_method_shares_are_refused(monkeypatch):
+    monkeypatch.setattr(catalogue()["mixup"], "tasks", frozenset({"regression"}))
+    with pytest.raises(InputError, match=r"'mixup' serves regression .* 'focal' .*no target suits both"):
+        parse("mixup_focal")
+
+
+@pytest.mark.parametrize(
+    ("spec", "pair"),
+    [
+        ("balanced_softmax_class_balanced_sampling", ("balanced_softmax", "class_balanced_sampling")),
+        ("balanced_softmax_crt", ("balanced_softmax", "class_balanced_sampling")),
+        ("weighted_ce_drw", ("weighted_ce", "effective_number")),
+        ("balanced_softmax_tau_normalization", ("balanced_softmax", "tau_normalization")),
+    ],
+)
+def test_two_corrections_in_training_are_warned_of(spec, pair):
+    (caution,) = cautions(parse(spec))
+    assert all(f"'{name}'" in caution for name in pair)
+
+
+def test_one_correction_is_no_reason_to_warn():
+    for spec in ("balanced_softmax", "ldam_drw", "crt", "random_over_prior_threshold", "mixup", "group_dro"):
+        assert cautions(parse(spec)) == ()
+
+
+def test_what_favours_rare_classes_already():
+    assert all(favours_rare(parse(s)) for s in ("balanced_softmax", "smote", "drw", "crt", "class_balanced_sampling"))
+    assert not any(favours_rare(parse(s)) for s in ("none", "focal", "mixup", "group_dro", "prior_threshold"))
+
+
+# --- what methods declare ---
+
+
+def _scores(prior: torch.Tensor, shift: torch.Tensor, rows: int = 2000) -> tuple[Scores, torch.Tensor]:
+    """Calibrated scores with this prior, shifted, and labels drawn from the unshifted ones."""
+    g = torch.Generator().manual_seed(0)
+    z = torch.log_softmax(prior.log() + torch.randn(rows, len(prior), generator=g).double(), -1)
+    labels = torch.multinomial(z.exp(), 1, generator=g).squeeze(1)
+    moved = torch.log_softmax(z + shift, -1)
+    return Scores(moved, moved), labels
+
+
+@named(ADJUSTERS)
+def test_what_an_adjuster_says_of_decision_and_prior_is_what_it_does(method):
+    classes = 4 if "multiclass" in method.tasks else 2
+    counts = torch.tensor([600.0, 250.0, 100.0, 50.0][:classes])
+    prior = (counts / counts.sum()).double()
+    groups = torch.arange(2000) % 2
+    cells = counts[:, None].expand(-1, 2) / 2
+    statistics = Statistics(counts, torch.full((2,), counts.sum() / 2), cells, int(counts.sum()))
+    scores, labels = _scores(prior, -prior.log())
+    part = method.build({})
+    state = part.fit(scores, labels, groups, torch.ones(2000), statistics)
+    other = torch.randn(2000, classes, generator=torch.Generator().manual_seed(1)).double()
+    plain = part.adjust(state, scores, groups).decision
+    moved = part.adjust(state, scores._replace(decision=scores.decision + other), groups).decision
+    if torch.equal(plain, scores.decision):
+        assert method.decides == "as_before"
+    else:
+        assert method.decides == ("anew" if torch.allclose(plain, moved) else "shifted")
+    probabilities = part.adjust(state, scores, groups).log_probabilities.exp()
+    frequencies = torch.bincount(labels, minlength=classes) / 2000
+    fits = bool((probabilities.mean(0) - frequencies).abs().max() < 0.015)
+    assert method.restores_prior == fits
+
+
+@named([m for m in catalogue().values() if issubclass(m, Sampler) and m.corrects_prior != "no"])
+def test_a_sampler_that_corrects_the_prior_ends_with_classes_drawn_more_alike(method):
+    labels = torch.repeat_interleave(torch.arange(3), torch.tensor([80, 15, 5]))
+    groups = torch.arange(100) % 2
+    cells = torch.bincount(labels * 2 + groups, minlength=6).reshape(3, 2).float()
+    statistics, part = Statistics(cells.sum(1), cells.sum(0), cells, 100), method.build({})
+    p = part.probabilities(part.init(labels, groups, statistics, torch.Generator()), labels, groups, statistics, 1.0)
+    shares = torch.stack([p[labels == c].sum() for c in range(3)])
+    if method.corrects_prior == "wholly":
+        torch.testing.assert_close(shares, torch.full((3,), 1 / 3))
+    else:
+        assert 0.06 < shares[2] < 1 / 3
+
+
+@named([m for m in catalogue().values() if issubclass(m, Loss) and m.corrects_prior == "wholly"])
+def test_a_loss_that_corrects_the_prior_wholly_leaves_even_probabilities_where_inputs_tell_nothing(method):
+    given = case(method, rows=64)
+    counts = given.statistics.class_counts
+    labels = torch.repeat_interleave(torch.arange(given.classes), counts.long())
+    part = method.build({})
+    state = part.init(given.statistics)
+    logits = torch.zeros(given.classes, requires_grad=True)
+    targets = torch.nn.functional.one_hot(labels, given.classes).float()
+    batch = given.batch._replace(targets=targets, labels=labels, weights=torch.ones(len(labels)))
+    optimizer = torch.optim.LBFGS([logits], max_iter=100)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = part.losses(state, logits.expand(len(labels), -1), batch, torch.tensor(1.0)).mean()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    found = torch.softmax(logits.detach(), -1)
+    torch.testing.assert_close(found, torch.full_like(found, 1 / given.classes), atol=0.02, rtol=0)
