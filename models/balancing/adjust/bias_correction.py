@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.balancing.adjust.temperature import RIDGE
-from models.balancing.component import Adjuster, Scores, Source, State
+from models.balancing.component import Adjuster, Decision, Scores, Source, State
 from models.data import Statistics
 
 
@@ -53,6 +53,7 @@ class BiasCorrection(Adjuster):
 
     name: ClassVar[str] = "bias_correction"
     formula: ClassVar[str] = "decide argmax_c q_c, q_c = a z_c + b for classes c with n_c < n / C, else z_c"
+    decides: ClassVar[Decision] = "shifted"
     source: ClassVar[Source] = Source(
         "Large Scale Incremental Learning",
         "Y. Wu, Y. Chen, L. Wang, Y. Ye, Z. Liu, Y. Guo, Y. Fu",

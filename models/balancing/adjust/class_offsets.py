@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Adjuster, Claim, Scores, Source, State, hyper
+from models.balancing.component import Adjuster, Claim, Decision, Scores, Source, State, hyper
 from models.data import Statistics, one_hot
 
 Metric = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -124,6 +124,7 @@ class ClassOffsets(Adjuster):
 
     name: ClassVar[str] = "class_offsets"
     formula: ClassVar[str] = "decide argmax_c z_c + b_c, b maximizing the metric on calibration rows"
+    decides: ClassVar[Decision] = "shifted"
     source: ClassVar[Source] = Source(
         "Consistent Multiclass Algorithms for Complex Performance Measures",
         "H. Narasimhan, H. G. Ramaswamy, A. Saha, S. Agarwal",

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.balancing.adjust.coins import SOURCE as DETERMINISTIC
 from models.balancing.adjust.coins import coins, tossed
-from models.balancing.component import Adjuster, Claim, Need, Scores, Source, State, Task, hyper
+from models.balancing.component import Adjuster, Claim, Decision, Need, Scores, Source, State, Task, hyper
 from models.data import Statistics
 
 MEMBERS = 10
@@ -101,6 +101,7 @@ class EnsembleEqualizedOdds(Adjuster):
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
+    decides: ClassVar[Decision] = "shifted"
     source: ClassVar[Source] = Source(
         "FairSISA: Ensemble Post-Processing to Improve Fairness of Unlearning in LLMs",
         "S. R. Kadhe, A. Halimi, A. Rawat, N. Baracaldo",

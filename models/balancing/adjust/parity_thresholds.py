@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.balancing.adjust.equalized_odds import fair_thresholds
 from models.balancing.adjust.group_rates import Cuts, candidate_cuts, shifted
-from models.balancing.component import Adjuster, Claim, Need, Scores, Source, State, Task, hyper
+from models.balancing.component import Adjuster, Claim, Decision, Need, Scores, Source, State, Task, hyper
 from models.data import Statistics
 
 
@@ -30,6 +30,8 @@ class ParityThresholds(Adjuster):
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
+
+    decides: ClassVar[Decision] = "shifted"
 
     def rates(self, cuts: Cuts) -> Tensor:
         """The rates that must agree [G, K, 1]."""

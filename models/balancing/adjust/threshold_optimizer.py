@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.balancing.adjust.coins import SOURCE as DETERMINISTIC
 from models.balancing.adjust.coins import coins, tossed
-from models.balancing.component import Adjuster, Claim, Need, Scores, Source, State, Task, hyper
+from models.balancing.component import Adjuster, Claim, Decision, Need, Scores, Source, State, Task, hyper
 from models.data import Statistics
 
 CONSTRAINTS = ("equalized_odds", "demographic_parity", "true_positive_rate_parity", "false_positive_rate_parity")
@@ -84,6 +84,7 @@ class ThresholdOptimizer(Adjuster):
     )
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
+    decides: ClassVar[Decision] = "shifted"
     source: ClassVar[Source] = Source(
         "Equality of Opportunity in Supervised Learning", "M. Hardt, E. Price, N. Srebro", 2016, "arXiv:1610.02413"
     )

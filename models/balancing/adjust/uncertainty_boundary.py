@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 from torch import Tensor
 
-from models.balancing.component import Adjuster, Claim, Scores, Source, State, Task, hyper
+from models.balancing.component import Adjuster, Claim, Decision, Scores, Source, State, Task, hyper
 from models.data import Statistics
 
 LEVELS, BINS = 4, 64
@@ -83,6 +83,7 @@ class UncertaintyBoundary(Adjuster):
     precision: float | Tensor = hyper(0.7, 0.3, 0.95, minimum=0.0, maximum=1.0)
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
+    decides: ClassVar[Decision] = "shifted"
     source: ClassVar[Source] = Source(
         "Leveraging Uncertainty Estimates To Improve Classifier Performance",
         "G. Arora, S. Merugu, A. Saladi, R. Rastogi",
