@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import Adjuster, Claim, Scores, Source, State, hyper
+from models.balancing.component import Adjuster, Claim, Decision, Scores, Source, State, hyper
 from models.balancing.loss.integrated_risk import SOURCE, tail_sensitive_utility
 from models.data import Statistics
 
@@ -23,6 +23,7 @@ class ExpectedUtility(Adjuster):
 
     name: ClassVar[str] = "expected_utility"
     formula: ClassVar[str] = "decide argmax_d sum_y p_y u(y, d), u(y, y) = 1, u(y, d) = tolerance [n_d < n_y]"
+    decides: ClassVar[Decision] = "anew"
     source: ClassVar[Source] = SOURCE
     claim: ClassVar[Claim] = Claim("takes fewer tail rows for head classes", "long_tail", "tail_recall")
 
