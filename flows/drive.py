@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from flows.outcome import ModelRefusedError, Outcome, read_outcome
-from flows.run import opened
+from flows.run import Run, held, opened
 from flows.summary import show_outcome
 from models.errors import EquipoiseError, RefusedError
 from tasks.overrides import parse_settings
@@ -28,7 +28,7 @@ def drive(root: Path, settings: list[str], params_file: Path | None, wait: bool)
                 show_outcome(outcome)
                 return outcome.exit_code
             print(f"Due: {', '.join(run.due)}, and what follows from them.", flush=True)
-        return _retrain(root, settings, params_file, wait)
+            return _retrain(run, settings, params_file)
     except KeyboardInterrupt:
         print(
             "\nInterrupted. Finished stages are kept: the same command goes on where this one stopped.", file=sys.stderr
@@ -36,17 +36,21 @@ def drive(root: Path, settings: list[str], params_file: Path | None, wait: bool)
         return INTERRUPTED
 
 
-def _retrain(root: Path, settings: list[str], params_file: Path | None, wait: bool) -> int:
+def _retrain(run: Run, settings: list[str], params_file: Path | None) -> int:
     """The flow, in this process; Prefect's own lines go to its UI, and ours to the terminal."""
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     from flows.console import shown
 
-    with shown("starting Prefect"):
+    with shown("starting Prefect"), held(run):
+        from flows.server import own_server_if_none, startup_seconds
+
+        server = own_server_if_none()
+        run.check()  # imports what trains, while the server starts
         from flows.retrain import retrain
 
-        state = retrain(
-            params_file=str(params_file) if params_file else None, overrides=settings, wait=wait, return_state=True
-        )
+        if server is not None:
+            server.wait(startup_seconds())
+        state = retrain(params_file=str(params_file) if params_file else None, overrides=settings, return_state=True)
         error = state.result(raise_on_failure=False)  # what the flow returned, or what stopped it
     if isinstance(error, Outcome):
         show_outcome(error)

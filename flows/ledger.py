@@ -27,11 +27,13 @@ class Ledger:
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
         self._repo = _open(self._root)
+        self._due: set[str] = set()
 
     def outdated(self, *names: str) -> dict[str, str]:
         """The stages (all, or those named) that DVC would run, each with the reason."""
         with _clear(self._root):
             status: dict[str, Any] = self._repo.status(list(names) or None)
+        self._due.update(status)
         return {name: _reason(entries) for name, entries in status.items()}
 
     @contextlib.contextmanager
@@ -70,7 +72,8 @@ class Ledger:
         Raises InputError, and records nothing, when a file or parameter it depends on changed while it ran: nobody could
         say what its outputs were made from.
         """
-        if not force and name not in self.outdated(name):
+        # What was due is not asked about again; should it be so no more, DVC's cache knows what it makes of its inputs.
+        if not force and name not in self._due and name not in self.outdated(name):
             return "up to date"
         stage = self._stage(name)
         if not force and self._restored(stage):
@@ -89,6 +92,7 @@ class Ledger:
                 )
         with _clear(self._root):
             self._repo.commit(name, force=True)
+        self._due.discard(name)
         return done
 
     @property

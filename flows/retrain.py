@@ -11,13 +11,13 @@ from typing import Any
 from prefect import Task, flow
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, StateType, TaskRun
+from prefect.context import TaskRunContext
 from prefect.states import Completed
 
 from flows import artifacts
 from flows.outcome import ModelRefusedError, read_outcome
 from flows.pipeline import STEPS
 from flows.run import Run, opened
-from flows.server import note
 from models.errors import BusyError, InputError, RefusedError
 from tasks.overrides import Settings, parse_settings
 from tasks.progress import display, duration, shown_by
@@ -30,6 +30,7 @@ def stage_task(name: str, publish: Callable[[Path], None] | None = None) -> Task
     step = STEPS[name]
 
     def perform(run: Run) -> State[Any]:
+        _tag(step.tags)
         log.info("%s", step.says, extra={"step": name, "event": "begins"})
         began = time.monotonic()
         with shown_by(artifacts.Progress(display())):
@@ -45,7 +46,6 @@ def stage_task(name: str, publish: Callable[[Path], None] | None = None) -> Task
     return Task(
         perform,
         name=name,
-        tags=step.tags,
         timeout_seconds=step.timeout,
         retries=step.retries,
         retry_delay_seconds=step.retry_delay,
@@ -53,6 +53,17 @@ def stage_task(name: str, publish: Callable[[Path], None] | None = None) -> Task
         cache_policy=NO_CACHE,
         persist_result=False,
     )
+
+
+def _tag(tags: tuple[str, ...]) -> None:
+    """Tag the task's run, for the UI.
+
+    Tags of the task itself would have Prefect ask the server for a limit on each before it starts; there is none, and a
+    server on SQLite that is just writing the last task's end answers "try again", seconds later.
+    """
+    context = TaskRunContext.get()
+    if context is not None:
+        context.task_run.tags = list(tags)
 
 
 def _may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -86,7 +97,6 @@ def retrain(
     """
     try:
         with opened(Path.cwd(), as_settings(overrides), Path(params_file) if params_file else None, wait) as run:
-            note(run.root)
             if run.due:
                 run.check()
             ingest(run)

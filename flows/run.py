@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 
 from flows.ledger import Done, Ledger
 from flows.lock import working_copy
 from flows.pipeline import PIPELINE, STEPS
-from flows.server import end_orphan
 from flows.unseen import lost_version, stale_data, stale_verdict
 from models.errors import InputError
 from tasks.overrides import Effective, Settings, effective, write
@@ -62,16 +62,31 @@ class Run:
         return None
 
 
+_HELD: ContextVar[Run | None] = ContextVar("held", default=None)
+
+
+@contextlib.contextmanager
+def held(run: Run) -> Iterator[None]:
+    """While the block lasts, `opened` gives this run to the flow that is called in it."""
+    token = _HELD.set(run)
+    try:
+        yield
+    finally:
+        _HELD.reset(token)
+
+
 @contextlib.contextmanager
 def opened(root: Path, settings: Settings = (), params_file: Path | None = None, wait: bool = False) -> Iterator[Run]:
     """Take the working copy, make params.yaml say what the run works with, and find out what is due.
 
     Raises BusyError when another run, or DVC, is at work here, and InputError for what is wrong with the parameters;
-    nothing has been changed then.
+    nothing has been changed then. A run that the caller holds already is the one.
     """
+    run = _HELD.get()
+    if run is not None:
+        yield run
+        return
     with working_copy(root, wait) as killed:
-        if killed is not None:
-            end_orphan(root)
         chosen = effective(root, settings, params_file)
         if chosen.params.data.name is not None and chosen.params.data.path is None:
             find_entry(chosen.params.data.name)

@@ -5,7 +5,6 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from models.balancing.component import Correction, Need, Source, State, TrainedNet, WeightAdjuster, hyper
@@ -27,6 +26,8 @@ def l1_logistic(
     features: np.ndarray, labels: np.ndarray, classes: int, strength: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights [C, H] and biases [C] of an L1-regularized logistic regression; a class without rows gets a bias of -30."""
+    from sklearn.linear_model import LogisticRegression
+
     present = np.unique(labels)
     solver = "liblinear" if len(present) == 2 else "saga"
     model = LogisticRegression(l1_ratio=1.0, C=strength, solver=solver, max_iter=1000, tol=1e-3, random_state=0)
