@@ -15,7 +15,7 @@ demo: setup  ## The whole pipeline on the embedded data: from the source to a re
 	@$(BIN)/equipoise run
 
 test: setup  ## All tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 lint: setup  ## Linter, formatter and type checker; changes nothing
 	$(BIN)/ruff check .
