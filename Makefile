@@ -2,7 +2,7 @@
 SHELL := bash
 BIN := .venv/bin
 
-.PHONY: help demo test lint format bench lock setup clean
+.PHONY: help demo test lint format bench lock setup peers clean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -10,6 +10,9 @@ help:  ## This list
 
 setup:  ## Create .venv and install what requirements.lock names (nothing to do when that is unchanged)
 	@infra/setup.sh
+
+peers:  ## The same, and what the benchmarks are measured against
+	@infra/setup.sh bench
 
 demo: setup  ## The whole pipeline on the embedded data: from the source to a registered version with a verdict
 	@$(BIN)/equipoise run
@@ -29,10 +32,10 @@ format: setup  ## Let ruff mend what it can
 # Every module of benchmarks/ that can be run, but for the one that brings the results into the README.
 BENCHMARKS = $(filter-out readme,$(basename $(notdir $(shell grep -l __main__ benchmarks/*.py))))
 
-bench: setup  ## All benchmarks, one after the other; `make bench-adult` (and so on) runs benchmarks/adult.py alone
+bench: peers  ## All benchmarks, one after the other; `make bench-adult` (and so on) runs benchmarks/adult.py alone
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
 
-bench-%: setup
+bench-%: peers
 	@$(BIN)/python -m benchmarks.$(subst -,_,$*)
 
 lock: setup  ## Resolve pyproject.toml anew into requirements.lock

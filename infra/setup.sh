@@ -1,9 +1,15 @@
 #!/usr/bin/env bash
 # Creates .venv and installs requirements.lock and the project into it; at once when both are unchanged since.
+# `infra/setup.sh bench` also installs the benchmarks' peers, of requirements-bench.lock.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-stamp=".venv/.installed-$(cat requirements.lock pyproject.toml infra/setup.sh | sha256sum | cut -c1-16)"
+locks=(requirements.lock)
+[ "${1:-}" = bench ] && locks+=(requirements-bench.lock)
+installed() { # of which lock files
+    echo ".venv/.installed-$(cat "$@" pyproject.toml infra/setup.sh | sha256sum | cut -c1-16)"
+}
+stamp=$(installed "${locks[@]}")
 [ -e "$stamp" ] && exit 0
 
 python=${PYTHON:-}
@@ -41,7 +47,7 @@ fi
 export UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-180} UV_LINK_MODE=${UV_LINK_MODE:-copy}
 
 install() { # options of uv that choose torch's build
-    .venv/bin/python -m uv pip install --python .venv/bin/python --compile-bytecode "$@" -r requirements.lock
+    .venv/bin/python -m uv pip install --python .venv/bin/python --compile-bytecode "$@" "${locks[@]/#/--requirements=}"
 }
 
 wheels=""
@@ -53,16 +59,16 @@ for place in ${UV_FIND_LINKS:-} ${PIP_FIND_LINKS:-}; do
 done
 
 if [ -n "$wheels" ]; then
-    echo "set-up: installing requirements.lock (torch from $wheels)"
+    echo "set-up: installing ${locks[*]} (torch from $wheels)"
     UV_FIND_LINKS=$wheels install
 elif command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; then
-    echo "set-up: installing requirements.lock (torch for the NVIDIA GPU)"
+    echo "set-up: installing ${locks[*]} (torch for the NVIDIA GPU)"
     install --torch-backend auto || {
         echo "set-up: torch's own index could not be used; taking the build of the plain index"
         install
     }
 else
-    echo "set-up: installing requirements.lock (torch for the CPU)"
+    echo "set-up: installing ${locks[*]} (torch for the CPU)"
     install --torch-backend cpu || {
         echo "set-up: torch's CPU index could not be used; taking the build of the plain index: it runs on the CPU too, but is larger"
         install
@@ -71,5 +77,5 @@ fi
 .venv/bin/python -m uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 
 rm -f .venv/.installed-*
-touch "$stamp"
+touch "$stamp" "$(installed requirements.lock)"
 echo "set-up: done"

@@ -16,11 +16,15 @@ from torch import Tensor
 from models.balancing.component import Loss, Range, Weigher
 from models.data import Split, Statistics
 from models.learners.learner import Checkpoint, Input, Learner, Member, Model, OnEpoch, Outcome, Plan
+from models.learners.tree_bins import numeric_bounds, numeric_codes
 from models.learners.trees_model import TreesModel, export
 from models.recipe import Recipe
 
 BINS = 255
 """Values that scikit-learn tells apart in one column, besides missing."""
+
+ROUNDS_PER_EPOCH = 5
+"""Patience is told in epochs of a net; a boosting round is a smaller step, and so many of them count as one epoch."""
 
 REPORT_EVERY = 10
 """Boosting rounds between two reports of progress."""
@@ -70,10 +74,10 @@ class Trees(Learner):
     def space(self) -> dict[str, Range]:
         """Shrinkage, size of a tree, regularization; `max_features` is the share of the columns that a split may use."""
         return {
-            "learning_rate": Range(0.1, 0.03, 0.3, log=True, minimum=1e-6),
+            "learning_rate": Range(0.06, 0.02, 0.2, log=True, minimum=1e-6),
             "max_leaf_nodes": Range(31, 7, 63, log=True, minimum=2),
             "min_samples_leaf": Range(20, 5, 100, log=True, minimum=1),
-            "l2_regularization": Range(1.0, 1e-2, 100.0, log=True, minimum=0.0),
+            "l2_regularization": Range(3.0, 1e-2, 100.0, log=True, minimum=0.0),
             "max_features": Range(0.8, 0.3, 1.0, minimum=0.01, maximum=1.0),
         }
 
@@ -119,6 +123,7 @@ class Trees(Learner):
         methods = ", ".join(c.name for c in recipe.in_training()) or "none"
         statistics = Statistics.of(train)
         codes = category_codes(train.categorical, inputs.cardinalities)
+        bounds = numeric_bounds(train, BINS)
         weights, valid_weights = (_weights(recipe, statistics, part) for part in (train, valid))
         if not (np.isfinite(weights).all() and weights.sum() > 0):
             return Outcome(None, f"{methods}: the row weights are not finite and positive")
@@ -142,13 +147,13 @@ class Trees(Learner):
             scoring="loss",
             tol=0.0,
             random_state=member.seed,
-        ).watched(plan.patience, report)
+        ).watched(plan.patience * ROUNDS_PER_EPOCH, report)
         try:
             boosting.fit(
-                table(train, codes),
+                table(train, codes, bounds),
                 train.labels.cpu().numpy(),
                 sample_weight=weights,
-                X_val=table(valid, codes)[known],
+                X_val=table(valid, codes, bounds)[known],
                 y_val=valid.labels.cpu().numpy()[known],
                 sample_weight_val=valid_weights[known],
             )
@@ -156,7 +161,7 @@ class Trees(Learner):
             return Outcome(None, f"{methods}: {reason}")
         losses = [-float(score) for score in boosting.validation_score_]
         best = max(1, int(np.argmin(losses)))
-        model = export(boosting, best, codes, train.classes, len(train))
+        model = export(boosting, best, codes, bounds, train.classes, len(train))
         return Outcome(model, None, len(losses) - 1, losses[1:])
 
 
@@ -177,14 +182,14 @@ def category_codes(categories: Tensor, cardinalities: tuple[int, ...]) -> list[N
     return codes
 
 
-def table(split: Split, codes: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """The rows as boosting sees them [n, K + F]: category codes first, then the numeric columns."""
+def table(split: Split, codes: list[NDArray[np.float64]], bounds: list[NDArray[np.float32]]) -> NDArray[np.float64]:
+    """The rows as boosting sees them [n, K + F]: category codes first, then the bins of the numeric columns."""
     ids = split.categorical.cpu().numpy()
     numeric = split.numeric.cpu().numpy()
     rows = np.empty((len(split), len(codes) + numeric.shape[1]), dtype=np.float64, order="F")
     for column, code in enumerate(codes):
         rows[:, column] = code[ids[:, column]]
-    rows[:, len(codes) :] = numeric
+    rows[:, len(codes) :] = numeric_codes(numeric, bounds)
     return rows
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from models.data import Split
 from models.learners.learner import Model
+from models.learners.tree_bins import as_values
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -164,9 +165,14 @@ def _compile(tensors: Mapping[str, Tensor], trees: int, cardinalities: list[int]
 
 
 def export(
-    boosting: HistGradientBoostingClassifier, rounds: int, codes: list[NDArray[np.float64]], classes: int, rows: int
+    boosting: HistGradientBoostingClassifier,
+    rounds: int,
+    codes: list[NDArray[np.float64]],
+    bounds: list[NDArray[np.float32]],
+    classes: int,
+    rows: int,
 ) -> TreesModel:
-    """The first `rounds` of a fitted ensemble; `codes` say which code of the ensemble each category id became."""
+    """The first `rounds` of a fitted ensemble; `codes` and `bounds` say what the ensemble saw of each column."""
     predictors = [tree for one in boosting._predictors[:rounds] for tree in one]
     names = (
         "node_tree",
@@ -194,7 +200,7 @@ def export(
             category[i], entries = entries, entries + len(members)
         parts["node_tree"].append(np.full(len(inner), position, dtype=np.int64))
         parts["node_column"].append(inner["feature_idx"].astype(np.int64))
-        parts["threshold"].append(_rounded_down(np.where(inner["is_categorical"] == 1, 0.0, inner["num_threshold"])))
+        parts["threshold"].append(_thresholds(inner, len(codes), bounds))
         parts["missing_left"].append(inner["missing_go_to_left"].astype(np.bool_))
         parts["category"].append(category)
         for name, bound in zip(("first", "middle", "end"), _subtrees(tree.nodes).T, strict=True):
@@ -227,11 +233,13 @@ def _subtrees(nodes: NDArray[Any]) -> NDArray[np.int64]:
     return np.stack([before[inner], before[right[inner]], end[inner]], 1)
 
 
-def _rounded_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The largest float32 not above each threshold: float32 values compare with it as with the threshold itself."""
-    with np.errstate(over="ignore"):
-        rounded = thresholds.astype(np.float32)
-    return np.where(rounded > thresholds, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+def _thresholds(inner: NDArray[Any], categorical: int, bounds: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The values up to which each inner node's numeric column goes left [I]; 0 for a categorical one."""
+    found = np.zeros(len(inner), dtype=np.float32)
+    for column, own in enumerate(bounds, categorical):
+        mine = inner["feature_idx"] == column
+        found[mine] = as_values(inner["num_threshold"][mine], own)
+    return found
 
 
 def _goes_left(node: Any, bits: NDArray[np.uint32], codes: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -12,6 +12,9 @@ from models.balancing.component import Head
 from models.nets.net import Net, activation
 from models.schema import Task
 
+SMALL = 0.05
+"""Bound of the vectors at first: torch's own, normal ones, let a net learn rows by heart before it learns anything."""
+
 
 class Embedding(nn.Module):
     """Numeric columns as they are, categorical ones as rows of one table of embeddings with an offset per column."""
@@ -19,6 +22,7 @@ class Embedding(nn.Module):
     def __init__(self, cardinalities: Sequence[int], width: int) -> None:
         super().__init__()
         self.table = nn.Embedding(max(1, sum(cardinalities)), width)
+        nn.init.uniform_(self.table.weight, -SMALL, SMALL)
         starts = torch.tensor([0, *cardinalities]).cumsum(0)[: len(cardinalities)]
         self.register_buffer("starts", starts.long())
         self.starts: Tensor

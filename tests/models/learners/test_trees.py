@@ -12,7 +12,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from models.data import Split, Statistics
 from models.learners import learner, model_class
 from models.learners.learner import Input, Member, Plan
-from models.learners.trees import category_codes, table
+from models.learners.tree_bins import column_bounds, numeric_bounds, numeric_codes
+from models.learners.trees import BINS, ROUNDS_PER_EPOCH, category_codes, table
 from models.learners.trees_model import export
 from models.recipe import parse
 
@@ -55,19 +56,19 @@ def fit(recipe="none", members=None, train=TRAIN, valid=VALID, plan=PLAN, **opti
 @pytest.mark.parametrize("missing", [0.0, 0.2])
 def test_raw_predictions_are_those_of_scikit_learn_to_the_bit(classes, leaves, missing):
     train, other = make(3000, 0, classes, missing), make(1000, 1, classes, 0.1)
-    codes = category_codes(train.categorical, CARDINALITIES)
+    codes, bounds = category_codes(train.categorical, CARDINALITIES), numeric_bounds(train, BINS)
     boosting = HistGradientBoostingClassifier(
         max_iter=15,
         max_leaf_nodes=leaves,
         min_samples_leaf=3,
         early_stopping=False,
         categorical_features=np.arange(7) < 3,
-    ).fit(table(train, codes), train.labels.numpy())
-    ours = export(boosting, 15, codes, classes, len(train))
-    expected = boosting._raw_predict(table(other, codes))
+    ).fit(table(train, codes, bounds), train.labels.numpy())
+    ours = export(boosting, 15, codes, bounds, classes, len(train))
+    expected = boosting._raw_predict(table(other, codes, bounds))
     assert np.array_equal(ours.raw(other).numpy(), expected)
     probabilities = torch.softmax(ours.logits(other), -1).numpy()
-    np.testing.assert_allclose(probabilities, boosting.predict_proba(table(other, codes)), atol=1e-6)
+    np.testing.assert_allclose(probabilities, boosting.predict_proba(table(other, codes, bounds)), atol=1e-6)
 
 
 def test_a_model_survives_safetensors_and_json():
@@ -95,6 +96,34 @@ def test_a_column_with_more_values_than_bins_keeps_the_frequent_ones():
     assert set(shared) == {254.0}
 
 
+def test_a_column_with_few_values_is_cut_between_all_of_them():
+    column = np.array([3.0, 1.0, np.nan, 1.0, 2.0], dtype=np.float32)
+    bounds = column_bounds(column, np.ones(5), 255)
+    assert bounds.tolist() == [1.0, 2.0]
+    codes = numeric_codes(np.array([[0.0], [1.0], [1.5], [9.0], [np.nan]], dtype=np.float32), [bounds])
+    np.testing.assert_array_equal(codes[:, 0], [0, 0, 1, 2, np.nan])
+
+
+def test_a_frequent_value_has_a_bin_of_its_own_and_the_others_share_the_rest():
+    spread = np.linspace(1, 2, 1001, dtype=np.float32)
+    column = np.concatenate([np.full(9000, 1.5, dtype=np.float32), spread])
+    bounds = column_bounds(column, np.ones(len(column)), 32)
+    assert len(bounds) < 32
+    assert {1.5, spread[499]} <= set(bounds.tolist())
+    rows = np.bincount(np.searchsorted(bounds, spread[spread != 1.5], side="left"))
+    assert rows[rows > 0].max() <= 2 * 1000 / 30
+
+
+def test_a_rare_class_gets_as_many_bins_as_all_rows():
+    """2% of the rows lie above all others: bins of equally many rows would leave them 2% of the bins."""
+    train = make(5000, 0, 2, 0.0)
+    labels = torch.arange(5000) >= 4900
+    numeric = torch.arange(5000.0)[:, None].expand(-1, 4)
+    bounds = numeric_bounds(Split(**{**vars(train), "numeric": numeric, "labels": labels.long()}), 100)[0]
+    assert len(bounds) <= 99
+    assert 20 <= (bounds >= 4900).sum() <= 30
+
+
 def test_row_weights_are_the_recipes():
     """Boosting weighted by class is boosting with those weights given as the rows' own."""
     recipe = parse("weighted_ce")
@@ -114,7 +143,7 @@ def test_row_weights_are_the_recipes():
 def test_the_best_round_is_kept():
     outcome = fit(plan=Plan(budget=200, patience=3), members=[Member({"learning_rate": 0.3}, 1)])[0]
     rounds = int(np.argmin(outcome.history)) + 1
-    assert outcome.budget_used == rounds + 3 < 200
+    assert outcome.budget_used == rounds + 3 * ROUNDS_PER_EPOCH < 200
     assert outcome.model.architecture()["trees"] == rounds
     losses = torch.nn.functional.cross_entropy(outcome.model.logits(VALID), VALID.labels)
     assert float(losses) == pytest.approx(min(outcome.history), abs=1e-5)
