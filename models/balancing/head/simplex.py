@@ -34,6 +34,30 @@ class SimplexClassifier(nn.Module):
         return SCALE * nn.functional.linear(nn.functional.normalize(features, dim=-1), self.corners)
 
 
+class FixedSimplex(nn.Module):
+    """[B, H] -> <corner, feature> [B, C], a linear layer of which nothing is trained."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", simplex(features, classes))
+        self.register_buffer("bias", torch.zeros(classes))
+        self.weight: Tensor
+        self.bias: Tensor
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [B, H] -> logits [B, C]."""
+        return nn.functional.linear(features, self.weight, self.bias)
+
+
+def enough_features(head: str, features: int, classes: int) -> None:
+    """A simplex has its corners in as many dimensions as there are classes."""
+    if features < classes:
+        raise InputError(
+            f"head '{head}': {classes} classes need at least as many features, and the net has {features}. "
+            "Widen the last layer (model.hidden), or choose another head."
+        )
+
+
 @dataclass(frozen=True)
 class Simplex(Head):
     """A classifier that no imbalance can bend, as it is not learned."""
@@ -50,9 +74,25 @@ class Simplex(Head):
 
     def classifier(self, features: int, classes: int) -> nn.Module:
         """The fixed corners; there must be as many features as classes."""
-        if features < classes:
-            raise InputError(
-                f"head 'simplex': {classes} classes need at least as many features, and the net has {features}. "
-                "Widen the last layer (model.hidden), or choose another head."
-            )
+        enough_features(self.name, features, classes)
         return SimplexClassifier(features, classes)
+
+
+@dataclass(frozen=True)
+class FixedSimplexHead(Head):
+    """The same corners, for features of any length: part of one-stage weight balancing, where `feature_norm` keeps them short."""
+
+    name: ClassVar[str] = "fixed_simplex"
+    formula: ClassVar[str] = "z_c = <m_c, f>, <m_c, m_k> = -1 / (C-1), |m_c| = 1, fixed"
+    linear: ClassVar[bool] = True
+    source: ClassVar[Source] = Source(
+        "Exploring Weight Balancing on Long-Tailed Recognition Problem",
+        "N. Hasegawa, I. Sato",
+        2023,
+        "arXiv:2305.16573",
+    )
+
+    def classifier(self, features: int, classes: int) -> nn.Module:
+        """The fixed corners; there must be as many features as classes."""
+        enough_features(self.name, features, classes)
+        return FixedSimplex(features, classes)

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Claim, Need, Source, State, Weigher, hyper
+from models.balancing.component import EVERY_TASK, Claim, Need, Source, State, Task, Weigher, hyper
 from models.data import Batch, Statistics
 
 ROUNDS = 200
@@ -47,6 +47,7 @@ class Raking(Weigher):
     formula: ClassVar[str] = (
         "w_cg = q_cg / p_cg, q = argmin KL(q || p) with margins q_c ~ n_c^(1-classes), q_g ~ n_g^(1-groups)"
     )
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
     source: ClassVar[Source] = Source(
         "The Benefits of Balance: From Information Projections to Variance Reduction",

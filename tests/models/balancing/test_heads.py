@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from models.balancing import component
+from models.balancing.component import TrainedNet
 from models.balancing.head.adaptive_parametric_activation import AGLU, adaptive_parametric_activation
-from models.balancing.head.simplex import SCALE, SimplexClassifier, simplex
+from models.balancing.head.simplex import SCALE, FixedSimplex, SimplexClassifier, simplex
+from models.data import Statistics
 from models.errors import InputError
 from models.nets.mlp import mlp
 from models.nets.resnet32 import resnet32
@@ -80,3 +82,17 @@ def test_lws_brings_its_head_and_refuses_another():
         InputError, match="'lws' cannot act here: it trains the scales of head 'scaled', and the head is 'cosine'"
     ):
         parse({"schedule": "lws", "head": "cosine"})
+
+
+def test_the_fixed_simplex_is_a_linear_layer_that_learns_nothing_and_that_weights_can_be_scaled_in():
+    module = FixedSimplex(8, 3)
+    assert not list(module.parameters())
+    features = torch.randn(5, 8)
+    close(module(features), features @ simplex(8, 3).T)
+    net = TrainedNet("fixed_simplex", dict(module.named_buffers()), lambda split: features)
+    counts = torch.tensor([90.0, 10.0, 10.0])
+    statistics = Statistics(counts, torch.tensor([110.0]), counts[:, None], 110)
+    head, tensors = component("multiplicative_adjustment").build({"power": 0.5}).reweigh(net, None, statistics, None)
+    module.load_state_dict(tensors)
+    assert head == "fixed_simplex"
+    close(module(features), features @ simplex(8, 3).T * torch.tensor([1.0, 3.0, 3.0]))

@@ -1,12 +1,17 @@
 """Transforms of gradients against their papers, and what the loop does with them."""
 
+import math
+
 import pytest
 import torch
 
 from models.balancing import component
+from models.balancing.component import View
+from models.balancing.optimize.max_norm import bound, projected
 from models.balancing.optimize.muon import orthogonalized
 from models.balancing.optimize.per_class_normalized import normalized_sum
 from models.balancing.optimize.sam import uphill
+from models.balancing.optimize.temp_balance import rates, tail_exponent
 
 PARAMETERS = {"body.0.weight": torch.ones(4, 3), "body.0.bias": torch.ones(4), "classifier.weight": torch.ones(2, 4)}
 
@@ -74,3 +79,52 @@ def test_sam_looks_uphill_by_its_radius():
     close(found["a"], [0.0, 0.3])
     close(found["b"], [0.4])
     close(uphill(parameters, gradients, 0.0)["b"], [0.0])
+
+
+# --- bounded norms ---
+
+
+def test_the_bound_and_the_projection_by_hand():
+    weight = torch.tensor([[3.0, 4.0], [0.0, 1.0], [0.6, 0.8]])
+    limit = bound(weight, 0.25)
+    close(limit, 2.0)
+    close(projected(weight, limit), [[1.2, 1.6], [0.0, 1.0], [0.6, 0.8]])
+    close(projected(weight, bound(weight, 1.0)), weight)
+    assert (projected(weight, bound(weight, 0.0)).norm(dim=-1) - 1).abs().max() < 1e-6
+
+
+# --- layers at rates of their own ---
+
+
+def test_the_hill_estimate_finds_the_exponent_of_a_power_law_and_by_hand():
+    close(tail_exponent(torch.tensor([1.0, 2.0, 2.0, 4.0])), 1 + 2 / math.log(2))
+    uniform = torch.rand(200_000, generator=torch.Generator().manual_seed(0))
+    for exponent in (2.0, 3.5):
+        drawn = uniform ** (-1 / (exponent - 1))
+        assert float(tail_exponent(drawn)) == pytest.approx(exponent, rel=0.02)
+
+
+def test_rates_are_linear_in_the_exponents():
+    close(rates(torch.tensor([2.0, 3.0, 4.0]), 0.5), [0.5, 1.0, 1.5])
+    close(rates(torch.tensor([2.0, 2.0]), 0.5), [1.0, 1.0])
+    close(rates(torch.tensor([2.0, 3.0]), 0.0), [1.0, 1.0])
+
+
+def test_temp_balance_gives_each_matrix_of_the_body_and_its_bias_one_rate():
+    part, g = component("temp_balance").build({"spread": 0.5}), torch.Generator().manual_seed(0)
+    heavy = torch.randn(16, 16, generator=g) @ torch.diag(torch.logspace(0, 3, 16))
+    parameters = {
+        "embed.table.weight": torch.randn(8, 8, generator=g),
+        "body.0.weight": torch.randn(16, 12, generator=g),
+        "body.0.bias": torch.zeros(16),
+        "body.2.weight": heavy,
+        "body.2.bias": torch.zeros(16),
+        "classifier.weight": torch.randn(4, 16, generator=g),
+        "classifier.bias": torch.zeros(4),
+    }
+    state = part.init(parameters)
+    assert set(state) == {"body.0.weight", "body.0.bias", "body.2.weight", "body.2.bias"}
+    state = part.survey(state, View(parameters, None, None, None, g, 0.0))
+    assert {k: float(v) for k, v in state.items()} == {
+        "body.0.weight": 1.5, "body.0.bias": 1.5, "body.2.weight": 0.5, "body.2.bias": 0.5,
+    }  # fmt: skip

@@ -6,10 +6,13 @@ import pytest
 import torch
 
 from models.balancing import component
+from models.balancing.head.simplex import simplex
 from models.balancing.probe import case
 from models.balancing.regularize.adversary import ramp, reversed_gradient
 from models.balancing.regularize.error_rate_gap import gap
+from models.balancing.regularize.feature_norm import mean_squared_norm
 from models.balancing.regularize.group_constraints import group_distances
+from models.balancing.regularize.neural_collapse import smallest_angles, spread
 from models.balancing.regularize.separation import separation
 
 
@@ -120,3 +123,53 @@ def test_separation_falls_when_classes_move_apart():
     together = torch.tensor([[1.0, 0.1], [0.1, 1.0], [1.0, 0.2], [0.2, 1.0]])
     apart = torch.tensor([[1.0, 0.1], [1.0, 0.0], [0.1, 1.0], [0.0, 1.0]])
     assert separation(apart, labels, 0.3) < separation(together, labels, 0.3)
+
+
+# --- neural collapse ---
+
+FEATURES = torch.tensor([[1.0, 0.0], [3.0, 0.0], [0.0, 2.0], [2.0, 2.0]])
+MEMBER = torch.tensor([[1.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+
+
+def test_spread_by_hand_and_of_collapsed_classes_is_zero():
+    close(spread(FEATURES, MEMBER), (1.0 + 0.0 + 0.0) / 3)
+    close(spread(MEMBER @ torch.randn(3, 5), MEMBER), 0.0)
+
+
+def test_smallest_angles_by_hand_and_a_simplex_is_the_best_that_can_be():
+    centres = torch.tensor([[2.0, 0.0], [0.0, 3.0], [1.0, 1.0]])
+    everyone = torch.tensor([True, True, True])
+    near = math.acos(0.999 * math.cos(math.pi / 4))
+    close(smallest_angles(centres, everyone), near)
+    right = math.acos(0.0)
+    close(smallest_angles(centres, torch.tensor([True, True, False])), right)
+    close(smallest_angles(centres, torch.tensor([True, False, False])), 0.0)
+    best = smallest_angles(simplex(6, 4), torch.ones(4, dtype=torch.bool))
+    close(best, math.acos(-0.999 / 3))
+    for seed in range(20):
+        drawn = torch.randn(4, 6, generator=torch.Generator().manual_seed(seed))
+        assert smallest_angles(drawn, torch.ones(4, dtype=torch.bool)) <= best
+
+
+def test_an_absent_class_keeps_others_away_by_its_running_mean():
+    kind = component("neural_collapse")
+    part, given = kind.build({"within": 0.0, "between": 1.0, "momentum": 0.75}), case(kind)
+    state = part.init(given.statistics, 6)
+    first = given.batch._replace(labels=torch.zeros(16, dtype=torch.long))
+    penalty, state = part.penalty(state, given.batch.features, given.logits, first, given.progress)
+    close(penalty, 0.0)
+    mean = given.batch.features.mean(0)
+    close(state["centres"][0], mean)
+    _, moved = part.penalty(state, 5 * given.batch.features, given.logits, first, given.progress)
+    close(moved["centres"][0], 0.75 * mean + 0.25 * 5 * mean)
+    features = torch.zeros(16, 6)
+    features[:, 0] = 1
+    second = given.batch._replace(labels=torch.ones(16, dtype=torch.long))
+    penalty, state = part.penalty(state, features, given.logits, second, given.progress)
+    close(penalty, -torch.arccos(0.999 * mean[0] / mean.norm()))
+    assert state["seen"].tolist() == [1, 1, 0, 0]
+
+
+def test_feature_norm_by_hand():
+    weights = torch.tensor([1.0, 1.0, 0.0, 2.0])
+    close(mean_squared_norm(FEATURES, weights), (1 + 9 + 2 * 8) / 4 / 2)

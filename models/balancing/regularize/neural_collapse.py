@@ -1,0 +1,84 @@
+"""Neural-collapse regularization: rows of a class meet in one point, and the points of the classes lie far apart."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from models.balancing.component import Claim, Regularizer, Source, State, hyper
+from models.data import Batch, Statistics, one_hot
+
+
+def class_means(features: Tensor, member: Tensor) -> tuple[Tensor, Tensor]:
+    """Features [B, H] and weighted membership [B, C] -> means [C, H] and whether the batch has rows of the class [C]."""
+    rows = member.sum(0)
+    return member.T @ features / rows.clamp(min=1e-12)[:, None], rows > 0
+
+
+def spread(features: Tensor, member: Tensor) -> Tensor:
+    """Mean over the classes of the batch of the mean squared distance of their rows to their mean []."""
+    means, present = class_means(features, member)
+    shares = member / member.sum(0).clamp(min=1e-12)
+    distances = (features - (member > 0).to(features.dtype) @ means).square().sum(-1)
+    return (shares * distances[:, None]).sum() / present.sum().clamp(min=1)
+
+
+def smallest_angles(centres: Tensor, present: Tensor) -> Tensor:
+    """The mean over the classes of the angle from a centre [C, H] to the nearest other [], in radians; 0 for fewer than two.
+
+    The cosine is shrunk a little, so that the gradient is finite where centres point the same way.
+    """
+    unit = torch.nn.functional.normalize(centres, dim=-1, eps=1e-4)
+    others = present[:, None] & present[None, :] & ~torch.eye(len(present), dtype=torch.bool, device=present.device)
+    nearest = torch.where(others, 0.999 * unit @ unit.mT, -2.0).max(-1).values
+    angles = torch.where(nearest > -1.5, torch.arccos(nearest.clamp(min=-0.999)), 0.0)
+    return torch.where(present, angles, 0.0).sum() / present.sum().clamp(min=1)
+
+
+@dataclass(frozen=True)
+class NeuralCollapse(Regularizer):
+    """Both properties of the collapse that balanced data lead to by themselves, asked for by name.
+
+    A class without rows in the batch takes part in the angles with a running mean of its features. The distances are
+    averaged over classes, so that a rare class pulls as hard as a frequent one.
+    """
+
+    within: float | Tensor = hyper(0.01, 1e-4, 0.1, log=True, minimum=0.0, maximum=1000.0)
+    between: float | Tensor = hyper(0.1, 0.01, 1.0, log=True, minimum=0.0, maximum=1000.0)
+    momentum: float = hyper(0.9, minimum=0.0, maximum=0.999)
+
+    name: ClassVar[str] = "neural_collapse"
+    formula: ClassVar[str] = (
+        "L + within mean_c mean_(i in c) |h_i - m_c|^2 - between mean_c min_(k != c) arccos <m_c, m_k> / (|m_c| |m_k|)"
+    )
+    source: ClassVar[Source] = Source(
+        "Inducing Neural Collapse in Deep Long-tailed Learning",
+        "X. Liu, J. Zhang, T. Hu, H. Cao, L. Pan, Y. Yao",
+        2023,
+        "arXiv:2302.12453",
+    )
+    claim: ClassVar[Claim] = Claim("improves the representation of rare classes", "long_tail", "balanced_accuracy")
+
+    def init(self, statistics: Statistics, features: int) -> State:
+        """The running mean of each class's features [C, H], and whether it was seen [C]."""
+        return {
+            "centres": torch.zeros(statistics.classes, features),
+            "seen": torch.zeros_like(statistics.class_counts),
+        }
+
+    def penalty(
+        self, state: State, features: Tensor, logits: Tensor, batch: Batch, progress: Tensor
+    ) -> tuple[Tensor, State]:
+        """The two terms, and the running means after this batch."""
+        member = one_hot(batch.labels, state["seen"].shape[-1]) * batch.weights[:, None]
+        means, present = class_means(features, member)
+        known = state["seen"] > 0.5
+        centres = torch.where(present[:, None], means, state["centres"])
+        apart = smallest_angles(centres, present | known)
+        moved = torch.where(known[:, None], torch.lerp(means.detach(), state["centres"], self.momentum), means.detach())
+        following = {
+            "centres": torch.where(present[:, None], moved, state["centres"]),
+            "seen": torch.maximum(state["seen"], present.to(state["seen"].dtype)),
+        }
+        return self.within * spread(features, member) - self.between * apart, following
