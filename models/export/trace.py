@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -40,7 +41,9 @@ def trace(function: Callable[..., tuple[Tensor, ...]], examples: Sequence[Tensor
         for e in examples
     ]
     try:
-        with torch.no_grad(), mode:
+        with torch.no_grad(), mode, warnings.catch_warnings():
+            # The examples hold no values that a warning could be about.
+            warnings.simplefilter("ignore")
             traced: fx.GraphModule = make_fx(
                 function,
                 decomposition_table=cast("Any", core_aten_decompositions()),

@@ -102,6 +102,18 @@ def wrapped(dims: Any, rank: int) -> list[int]:
     return [d % rank for d in listed]
 
 
+def arguments(n: fx.Node, *defaults: Any) -> tuple[Any, ...]:
+    """All positional arguments; `defaults` has one for each, of which those that are not given are taken."""
+    return (*n.args, *defaults[len(n.args) :])
+
+
+def unknown(n: fx.Node, what: str) -> Any:
+    raise InputError(
+        f"the model cannot be exported: it uses '{n.target}' ({what}), which has no counterpart in the exported graph yet. "
+        "Choose another recipe or learner, or serve it with `equipoise serve`."
+    )
+
+
 def _name(target: Any) -> str:
     """`aten.add.Tensor` is known as `add`: the overloads that reach an export differ in what they are given alone."""
     text = str(target)
