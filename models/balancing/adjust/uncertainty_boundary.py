@@ -23,7 +23,8 @@ Floats = NDArray[np.float64]
 def uncertainty(scores: Scores) -> Tensor:
     """The standard deviation of the models' probabilities of the positive class [n]; 0 for one model."""
     probabilities = torch.softmax(scores.member_decisions, -1)[..., 1]
-    return probabilities.std(0, correction=0)
+    # By hand, as torch warns of a deviation over no rows.
+    return (probabilities - probabilities.mean(0)).square().mean(0).sqrt()
 
 
 def levels_of(spread: Tensor, edges: Tensor) -> Tensor:
