@@ -75,6 +75,18 @@ def ece(sums: Floats) -> Floats:
     return np.abs(bin_errors(sums)).sum(-1)
 
 
+def ece_by_chance(scored: Scored, bins: int) -> float:
+    """The calibration error that rows like these would show of a model without any, on average; NaN without rows.
+
+    A bin's share of hits is then off by a normal error of variance sum p (1 - p) / n^2, whose mean size is
+    sqrt(2 / pi) of its deviation.
+    """
+    confidence, _ = confidence_and_hit(scored)
+    places = bin_index(confidence, bins)
+    variances = np.bincount(places, weights=confidence * (1 - confidence), minlength=bins)
+    return float(np.sqrt(2 / np.pi * variances).sum() / len(scored)) if len(scored) else float("nan")
+
+
 def reliability_points(scored: Scored, bins: int) -> list[dict[str, float]]:
     """The bins of the calibration error that hold rows: mean confidence, share of hits, and rows of each."""
     return [

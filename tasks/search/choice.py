@@ -1,12 +1,28 @@
-"""Which trial is the best: the highest objective among those that keep every limit, or else the least violation."""
+"""Which trial is the best: the highest objective among those that keep every limit, or else the least violation.
+
+Validation rows cannot tell trials apart whose objectives differ by less than its standard error, and the highest of many
+is high by luck. So of those that are that close to the highest, the one with the lowest log loss is chosen: a figure
+that the same rows know better (the rule of one standard error: Breiman, Friedman, Olshen and Stone, Classification and
+Regression Trees, 1984, section 3.4.3).
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Metrics = Mapping[str, float | None]
+
+ERROR = "objective_error"
+"""The standard error of the objective, among a trial's metrics."""
+
+TELLS_MORE = "log_loss"
+"""What decides between trials whose objectives are too close to tell apart."""
+
+BY_CHANCE = {"ece": "ece_by_chance"}
+"""What a metric would be by chance if its true value were 0, where that is known; a limit is on what is left of it."""
 
 SMALLEST_LIMIT = 0.01
 """An excess is taken relative to its limit, but never to less than this, so that a limit of 0 has a measure too."""
@@ -35,7 +51,7 @@ class Goal:
         """By how much each limited metric is above its limit, relative to the limit; 0 where the limit is kept."""
         found = {}
         for name, limit in self.subject_to.items():
-            value = metrics.get(name)
+            value = _beyond_chance(name, metrics)
             found[name] = UNKNOWN if value is None else max(0.0, value - limit) / max(limit, SMALLEST_LIMIT)
         return found
 
@@ -52,16 +68,34 @@ class Goal:
 
     def best(self, standings: Sequence[Standing]) -> Standing:
         """The one that is chosen, of those that have metrics."""
-        return min((s for s in standings if s.metrics is not None), key=self.rank)
+        first = min((s for s in standings if s.metrics is not None), key=self.rank)
+        close = self.as_good_as(first, standings)
+        return min(close, key=lambda s: (_number((s.metrics or {}).get(TELLS_MORE)), self.rank(s)))
+
+    def as_good_as(self, first: Standing, standings: Sequence[Standing]) -> list[Standing]:
+        """Those that violate no more than the first in rank, and whose objective is at most one standard error lower.
+
+        Without a known log loss or error, and where the limits are not kept, it is the first alone.
+        """
+        metrics = first.metrics or {}
+        top, error = metrics.get(self.maximize), metrics.get(ERROR)
+        if top is None or not error or metrics.get(TELLS_MORE) is None or self.violation(metrics) > 0:
+            return [first]
+        found = [s for s in standings if s.metrics is not None and self.violation(s.metrics) == 0]
+        return [s for s in found if _number((s.metrics or {}).get(self.maximize), -math.inf) >= top - error]
 
     def why(self, chosen: Standing, standings: Sequence[Standing]) -> str:
         """The choice in one sentence."""
         metrics = chosen.metrics or {}
         feasible = [s for s in standings if s.metrics is not None and self.violation(s.metrics) == 0]
         value = _written(metrics.get(self.maximize))
+        if not self.subject_to and (close := self._why_close(chosen, feasible, "")):
+            return close
         if not self.subject_to:
             return f"Trial {chosen.trial} has the highest {self.maximize} ({value}) of {_trials(standings)}."
         limits = ", ".join(f"{name} <= {limit:g}" for name, limit in self.subject_to.items())
+        if feasible and (close := self._why_close(chosen, feasible, limits)):
+            return close
         if feasible:
             among = (
                 "is the only trial"
@@ -82,9 +116,33 @@ class Goal:
         )
         return f"Nothing is feasible: none of {_trials(standings)} keeps {limits}; trial {chosen.trial} violates them least ({broken})."
 
+    def _why_close(self, chosen: Standing, feasible: Sequence[Standing], limits: str) -> str:
+        """The choice in one sentence where another trial has a higher objective; nothing where none has."""
+        first, metrics = min(feasible, key=self.rank), chosen.metrics or {}
+        best = first.metrics or {}
+        if first.trial == chosen.trial:
+            return ""
+        close = len(self.as_good_as(first, feasible))
+        return (
+            f"Trial {chosen.trial} has the lowest {TELLS_MORE} ({_written(metrics.get(TELLS_MORE))}) of the {close} trials"
+            f"{f' that keep {limits} and' if limits else ''} whose {self.maximize} is within one standard error "
+            f"({_written(best.get(ERROR))}) of the highest ({_written(best.get(self.maximize))}); its own is "
+            f"{_written(metrics.get(self.maximize))}."
+        )
+
     def record(self) -> dict[str, Any]:
         """As it stands in the search's record."""
         return {"maximize": self.maximize, "subject_to": dict(self.subject_to)}
+
+
+def _beyond_chance(name: str, metrics: Metrics) -> float | None:
+    """A limited metric without what chance adds to it: errors add up in squares."""
+    value, chance = metrics.get(name), metrics.get(BY_CHANCE.get(name, ""))
+    return value if value is None or chance is None else math.sqrt(max(0.0, value**2 - chance**2))
+
+
+def _number(value: float | None, otherwise: float = math.inf) -> float:
+    return otherwise if value is None else value
 
 
 def _trials(standings: Sequence[Standing]) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Any
 
 import torch
 
 from models.adjustment import apply_adjusters, average, fit_adjusters
-from models.balancing.component import Scores
 from models.data import Split, Statistics
 from models.errors import EquipoiseError
 from models.learners import learner
 from models.learners.learner import Checkpoint, Input, Member, Model, OnEpoch, Plan
+from models.metrics.calibration import ece_by_chance
 from models.metrics.fairness import Evidence
 from models.metrics.figures import Terms as Figures
 from models.metrics.figures import overall_figures
@@ -109,24 +110,30 @@ def carry_out(
 def _metrics(
     recipe: Recipe, models: Sequence[Model], valid: Split, calib: Split, statistics: Statistics, setting: Setting
 ) -> dict[str, float | None]:
-    """All metrics on validation rows, adjusters fitted on calibration rows, and the interval of the objective."""
+    """All metrics on validation rows, adjusters fitted on calibration rows, and how well the rows know the objective."""
     states, _ = fit_adjusters(recipe.adjust, average(models, calib), calib, statistics)
     scores = apply_adjusters(recipe.adjust, states, average(models, valid), valid.groups)
-    low, high = _interval(scores, valid, setting)
-    metrics = validation_metrics(scores, valid, setting.schema, setting.evaluate)
-    return {**metrics, "objective_low": low, "objective_high": high}
-
-
-def _interval(scores: Scores, valid: Split, setting: Setting) -> tuple[float | None, float | None]:
-    """The interval of the objective; of a comparison of groups, that of the attribute that compares worst."""
-    evaluate, classes, name = setting.evaluate, setting.schema.target.classes, setting.objective
-    evidence = Evidence(evaluate.evidence_rows, evaluate.evidence_per_class)
-    terms = Figures(evaluate.confidence, evaluate.bootstrap, evaluate.calibration_bins, evidence, setting.seed)
     scored = Scored.of(
         valid.labels.cpu().numpy(),
         scores.decision.argmax(-1).cpu().numpy(),
         scores.log_probabilities.exp().cpu().numpy(),
     )
+    low, high = _interval(scored, valid, setting)
+    error = None
+    if low is not None and high is not None:
+        error = (high - low) / 2 / NormalDist().inv_cdf(0.5 + setting.evaluate.confidence / 2)
+    return {
+        **validation_metrics(scores, valid, setting.schema, setting.evaluate),
+        "ece_by_chance": ece_by_chance(scored, setting.evaluate.calibration_bins),
+        "objective_low": low, "objective_high": high, "objective_error": error,
+    }  # fmt: skip
+
+
+def _interval(scored: Scored, valid: Split, setting: Setting) -> tuple[float | None, float | None]:
+    """The interval of the objective; of a comparison of groups, that of the attribute that compares worst."""
+    evaluate, classes, name = setting.evaluate, setting.schema.target.classes, setting.objective
+    evidence = Evidence(evaluate.evidence_rows, evaluate.evidence_per_class)
+    terms = Figures(evaluate.confidence, evaluate.bootstrap, evaluate.calibration_bins, evidence, setting.seed)
     if name not in BY_GROUP:
         figure = overall_figures(scored, classes, terms, [name])[name]
         return figure.low, figure.high

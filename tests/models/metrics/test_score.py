@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from models.errors import InputError
+from models.metrics.calibration import bin_sums, ece, ece_by_chance
 from models.metrics.fairness import Evidence
 from models.metrics.names import BY_GROUP, METRICS_DOWN, METRICS_UP, OVERALL
 from models.metrics.score import score_all
+from models.metrics.scored import Scored
 
 
 def two(positive):
@@ -150,3 +152,15 @@ def test_wrong_input_is_named(change, message):
 def test_names_have_one_direction_each():
     assert not set(METRICS_UP) & set(METRICS_DOWN)
     assert set(METRICS_UP + METRICS_DOWN) == set(OVERALL + BY_GROUP)
+
+
+def test_the_calibration_error_by_chance_is_that_of_rows_that_are_calibrated():
+    random = np.random.default_rng(0)
+    confidence = random.uniform(0.05, 0.95, 600)
+    probabilities = np.stack([1 - confidence, confidence], 1)
+    found = []
+    for _ in range(400):
+        labels = (random.uniform(size=600) < confidence).astype(np.int64)
+        found.append(ece(bin_sums(Scored.of(labels, labels, probabilities), 15))[0])
+    expected = ece_by_chance(Scored.of(labels, labels, probabilities), 15)
+    assert np.mean(found) == pytest.approx(expected, rel=0.03)

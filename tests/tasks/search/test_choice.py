@@ -58,3 +58,45 @@ def test_an_undefined_objective_comes_last():
 
 def test_a_failed_trial_is_not_chosen():
     assert GOAL.best([Standing(0, True, None), standing(1, 0.1, ece=0.9)]).trial == 1
+
+
+def close(trial, accuracy, log_loss, error=0.01, **metrics):
+    return Standing(
+        trial,
+        False,
+        {"balanced_accuracy": accuracy, "log_loss": log_loss, "objective_error": error, "ece": 0.0, **metrics},
+    )
+
+
+def test_of_trials_too_close_to_tell_apart_the_one_with_the_lowest_log_loss_is_chosen():
+    goal = Goal("balanced_accuracy", {"ece": 0.1})
+    standings = [
+        close(0, 0.805, 0.4), close(1, 0.81, 0.5), close(2, 0.799, 0.3), close(3, 0.82, 0.1, ece=0.2), close(4, 0.806, 0.4)
+    ]  # fmt: skip
+    chosen = goal.best(standings)
+    assert chosen.trial == 4
+    assert goal.why(chosen, standings) == (
+        "Trial 4 has the lowest log_loss (0.4000) of the 3 trials that keep ece <= 0.1 and whose balanced_accuracy is "
+        "within one standard error (0.0100) of the highest (0.8100); its own is 0.8060."
+    )
+    free = Goal("balanced_accuracy", {})
+    assert free.best(standings[:3]).trial == 0
+    assert free.why(standings[0], standings[:3]).startswith(
+        "Trial 0 has the lowest log_loss (0.4000) of the 2 trials whose"
+    )
+
+
+def test_without_an_error_or_where_no_limit_is_kept_nothing_is_too_close():
+    assert (
+        Goal("balanced_accuracy", {}).best([close(0, 0.80, 0.1, error=None), close(1, 0.81, 0.5, error=None)]).trial
+        == 1
+    )
+    broken = [close(0, 0.80, 0.1, ece=0.3), close(1, 0.81, 0.5, ece=0.2)]
+    assert Goal("balanced_accuracy", {"ece": 0.1}).best(broken).trial == 1
+
+
+def test_a_calibration_error_that_chance_explains_breaks_no_limit():
+    goal = Goal("balanced_accuracy", {"ece": 0.03})
+    assert goal.violation({"ece": 0.05, "ece_by_chance": 0.045}) == 0
+    assert goal.violation({"ece": 0.05, "ece_by_chance": 0.03}) == pytest.approx((0.04 - 0.03) / 0.03)
+    assert goal.violation({"ece": 0.05}) == pytest.approx((0.05 - 0.03) / 0.03)
