@@ -193,7 +193,7 @@ class Model(Section):
     learners: tuple[Learner, ...] = Field(
         ("auto",),
         min_length=1,
-        description="auto: mlp and trees for tables, resnet32 for images. tabm, for tables, is a stronger net than mlp and slower.",
+        description="auto: mlp, trees and tabm for tables, resnet32 for images. tabm is a stronger net than mlp and slower: auto tries it only where nothing acts during training.",
     )
     hidden: tuple[Count, ...] = Field((256, 256), description="Widths of the hidden layers of the mlp.")
     batch_size: Count = 512
@@ -202,6 +202,10 @@ class Model(Section):
     iterations: Count = Field(200, description="Boosting rounds of the trees at full budget.")
     refits: Count = Field(
         3, description="Seeds with which the chosen configuration is refitted; the predictor averages them."
+    )
+    ensemble: bool = Field(
+        False,
+        description="Average the chosen configuration with the best of every other learner that trained the same recipe, where that lowers the validation log loss.",
     )
     sensitive_features: bool = Field(False, description="Whether the model may read the sensitive attributes.")
 

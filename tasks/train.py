@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,14 +43,28 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     device = device_of(params.resources.device)
     members = [Member(choice["values"], derive_seed(params.seed, "refit", i)) for i in range(params.model.refits)]
     log.info("train: refitting %s with %s, %d seeds, on %s", recipe.name, choice["learner"], len(members), device)
-    models = _fit(recipe, choice["learner"], members, train, valid, preprocessor, params, device)
+    refits = _fit(recipe, choice["learner"], members, train, valid, preprocessor, params, device)
     statistics = Statistics.of(train)
+    models, joined = list(refits), []
+    for companion in choice.get("companions", ()) if params.model.ensemble else ():
+        log.info("train: refitting with %s as well, to average both", companion["learner"])
+        own = competitors(params.search.recipes)[companion["recipe"]].with_values(companion["values"])
+        theirs = [replace(member, values=companion["values"]) for member in members]
+        more = _fit(own, companion["learner"], theirs, train, valid, preprocessor, params, device)
+        alone, together = (
+            _metrics(params, recipe, some, valid, calib, statistics, schema)["log_loss"]
+            for some in (models, [*models, *more])
+        )
+        better = alone is not None and together is not None and together < alone
+        models = [*models, *more] if better else models
+        joined.append({**companion, "log_loss": {"without": alone, "with": together}, "kept": better})
+        log.info("train: %s", f"{companion['learner']} {'lowers' if better else 'does not lower'} the log loss")
     states, _ = fit_adjusters(recipe.adjust, average(models, calib), calib, statistics)
     predictor = Predictor(preprocessor, tuple(models), recipe.adjust, tuple(states), recipe.name)
     with replacing(outputs["model"]) as directory:
         (directory / "predictor").mkdir(parents=True)
         predictor.save(directory / "predictor")
-        seeds = [_metrics(params, recipe, [model], valid, calib, statistics, schema) for model in models]
+        seeds = [_metrics(params, recipe, [model], valid, calib, statistics, schema) for model in refits]
         summary = {
             "recipe": recipe.name,
             "learner": choice["learner"],
@@ -57,6 +72,7 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
             "rows": len(train),
             "seeds": [{"seed": m.seed, "metrics": s} for m, s in zip(members, seeds, strict=True)],
             "spread": _spread(seeds),
+            "ensemble": joined,
             "together": _metrics(params, recipe, models, valid, calib, statistics, schema),
         }
         write_json(directory / "summary.json", summary)

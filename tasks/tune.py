@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import InputError
-from models.learners import resolve_learners
+from models.learners import resolve_learners, spared_learners
 from models.learners.learner import Plan
 from models.metrics.names import BY_GROUP
 from models.preprocess import Preprocessor
@@ -22,6 +22,7 @@ from tasks.search.board import Board
 from tasks.search.campaign import Course, Record, Terms
 from tasks.search.choice import Goal
 from tasks.search.cluster import cluster
+from tasks.search.companions import companions_of
 from tasks.search.entrants import entrants
 from tasks.search.ledger import Ledger, identity
 from tasks.search.progress import Progress
@@ -42,7 +43,8 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     recipes = entrants(params.search, schema)
     image = any(c.kind == "image" for c in schema.features(params.model.sensitive_features))
     device = device_of(params.resources.device)
-    terms = _terms(params, pairs(recipes, resolve_learners(params.model.learners, image), image), schema)
+    learners, spared = resolve_learners(params.model.learners, image), spared_learners(params.model.learners)
+    terms = _terms(params, pairs(recipes, learners, image, spared), schema)
     ledger = Ledger(_state(outputs) / _identity(params, inputs, device))
     board = Board(terms, ledger, params.search.minutes)
     if board.known:
@@ -157,9 +159,9 @@ def _write(course: Course, goal: Goal, directory: Path) -> None:
         )
         outcome = _trial(chosen, goal)
         keys = ("trial", "recipe", "learner", "values", "feasible", "violation")
-        write_json(
-            temporary / "choice.json", {key: outcome[key] for key in keys} | {"why": why, "metrics": outcome["metrics"]}
-        )
+        choice = {key: outcome[key] for key in keys} | {"why": why, "metrics": outcome["metrics"]}
+        companions = [{key: _trial(record, goal)[key] for key in keys} for record in companions_of(chosen, candidates)]
+        write_json(temporary / "choice.json", choice | {"companions": companions})
 
 
 def _trial(record: Record, goal: Goal) -> dict[str, Any]:

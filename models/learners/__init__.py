@@ -13,6 +13,9 @@ _LEARNERS = {
     "tabm": "models.learners.torch:TabM",
     "trees": "models.learners.trees:Trees",
 }
+SPARED = ("tabm",)
+"""Learners of `auto` that train only what trains plainly, with what is adjusted afterwards; the fast ones do the rest."""
+
 _MODELS = {"net": "models.learners.torch:NetModel", "trees": "models.learners.trees:TreesModel"}
 
 
@@ -35,6 +38,11 @@ def model_class(kind: str) -> type[Model]:
 
 
 def resolve_learners(names: tuple[str, ...], image: bool) -> tuple[str, ...]:
-    """`auto` spelled out: mlp and trees for tables, resnet32 for images; the others as they are, without repeats."""
-    auto = ("resnet32",) if image else ("mlp", "trees")
+    """`auto` spelled out: mlp, trees and tabm for tables, resnet32 for images; the others as they are, without repeats."""
+    auto = ("resnet32",) if image else ("mlp", "trees", *SPARED)
     return tuple(dict.fromkeys(n for name in names for n in (auto if name == "auto" else (name,))))
+
+
+def spared_learners(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that only `auto` brought and that are too slow to try with everything."""
+    return tuple(name for name in SPARED if name not in names)

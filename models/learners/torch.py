@@ -180,11 +180,11 @@ class TabM(_NetLearner):
 
     name = "tabm"
     image = False
-    MEMBERS, HIDDEN, EMBEDDING, BINS = 8, (128, 128), 8, 48
+    MEMBERS, HIDDEN, EMBEDDING, BINS = 4, (128, 128), 8, 48
 
     def space(self) -> dict[str, Range]:
         """As of the other nets, with a higher learning rate: shared layers stand it, and learn in fewer epochs."""
-        return {**super().space(), "learning_rate": Range(5e-3, 1e-3, 2e-2, log=True, minimum=0.0)}
+        return {**super().space(), "learning_rate": Range(1e-2, 2e-3, 3e-2, log=True, minimum=0.0)}
 
     def architecture(self, recipe: Recipe, inputs: Input, classes: int, plan: Plan) -> dict[str, Any]:
         """Members, widths of the columns and of the layers."""

@@ -64,17 +64,22 @@ def refusal(recipe: Recipe, name: str, image: bool) -> str | None:
     return None
 
 
-def pairs(recipes: Mapping[str, Recipe], learners: Sequence[str], image: bool) -> tuple[Pair, ...]:
+def pairs(
+    recipes: Mapping[str, Recipe], learners: Sequence[str], image: bool, spared: Sequence[str] = ()
+) -> tuple[Pair, ...]:
     """All pairs, in the order in which a search with few trials lets them in.
 
     The baselines come first, with every learner; then every recipe with the first learner that takes it, then with the
-    second, and so on. A recipe or a learner without any pair is an InputError.
+    second, and so on. A learner that is spared takes only recipes that train plainly, and those that nobody else takes.
+    A recipe or a learner without any pair is an InputError.
     """
     taking: dict[str, list[str]] = {}
     clauses: dict[str, dict[str, str]] = {}
     for name, recipe in recipes.items():
         clauses[name] = {one: refusal(recipe, one, image) or "" for one in learners}
-        taking[name] = [one for one in learners if not clauses[name][one]]
+        able = [one for one in learners if not clauses[name][one]]
+        plain = not recipe.in_training() and recipe.resample is None
+        taking[name] = [one for one in able if plain or one not in spared] or able
     for one in learners:
         if not any(one in taken for taken in taking.values()):
             raise InputError(

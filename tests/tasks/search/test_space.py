@@ -79,3 +79,12 @@ def test_numbers_are_short_and_stay_inside():
     assert rounded(0.0012345678, 0.001, 0.01) == 0.001235
     assert rounded(0.0099999999, 0.001, 0.01) == 0.01
     assert rounded(0.00100001, 0.001000009, 0.01) == 0.001000009
+
+
+def test_a_spared_learner_takes_what_trains_plainly_and_what_nobody_else_takes():
+    recipes = competitors(["weighted_ce", "focal", "random_over", "temperature_prior_threshold"])
+    spared = pairs(recipes, ("trees", "tabm"), image=False, spared=("tabm",))
+    assert [pair.name for pair in spared if pair.learner == "tabm"] == [
+        "none|tabm", "prior_threshold|tabm", "focal|tabm", "temperature_prior_threshold|tabm",
+    ]  # fmt: skip
+    assert {"weighted_ce|tabm", "random_over|tabm"} <= {p.name for p in pairs(recipes, ("trees", "tabm"), image=False)}
