@@ -28,6 +28,7 @@ from models.balancing.component import (
     Weigher,
 )
 from models.balancing.discovery import catalogue, component
+from models.balancing.growing import Grower
 from models.errors import InputError, nearest
 from models.partners import check_partners
 
@@ -59,6 +60,7 @@ class Recipe:
     regularize: tuple[Regularizer, ...] = ()
     optimize: GradientTransform | None = None
     schedule: Schedule | None = None
+    grow: Grower | None = None
     adjust: tuple[Adjuster, ...] = ()
     fixed: frozenset[str] = frozenset()
     learner: tuple[tuple[str, float], ...] = ()
@@ -104,12 +106,12 @@ class Recipe:
         return replace(self, **methods)
 
     def in_training(self) -> tuple[Component, ...]:
-        """The methods that only a net can train with: all but those of the table, and of a trained model's scores."""
+        """The methods that a net alone can train with: all but those of the table, of trees, and of a trained model's scores."""
         plain = type(self.loss).name == "none"
         return tuple(
             c
             for c in self.components().values()
-            if (c.slot not in ("resample", "adjust") or "net" in c.needs) and not (plain and c is self.loss)
+            if (c.slot not in ("resample", "grow", "adjust") or "net" in c.needs) and not (plain and c is self.loss)
         )
 
     @property

@@ -17,11 +17,13 @@ from models.schema import CLASSES, Task
 if TYPE_CHECKING:
     from models.recipe import Recipe
 
-Slot = Literal["resample", "sample", "mix", "head", "loss", "weigh", "regularize", "optimize", "schedule", "adjust"]
+Slot = Literal[
+    "resample", "sample", "mix", "head", "loss", "weigh", "regularize", "optimize", "schedule", "grow", "adjust"
+]
 SLOTS: tuple[Slot, ...] = (
-    "resample", "sample", "mix", "head", "loss", "weigh", "regularize", "optimize", "schedule", "adjust",
+    "resample", "sample", "mix", "head", "loss", "weigh", "regularize", "optimize", "schedule", "grow", "adjust",
 )  # fmt: skip
-Need = Literal["groups", "unlabelled", "ordered_classes", "table", "image", "net"]
+Need = Literal["groups", "unlabelled", "ordered_classes", "table", "image", "net", "trees"]
 CLASSIFICATION = CLASSES
 EVERY_TASK: frozenset[Task] = frozenset({"binary", "multiclass", "ordinal", "multilabel", "regression"})
 State = dict[str, Tensor]

@@ -15,6 +15,7 @@ ABOUT: dict[Slot, str] = {
     "regularize": "adds a penalty on features or predictions; a recipe may have several",
     "optimize": "acts on gradients, or gives the step's direction",
     "schedule": "says what acts when",
+    "grow": "says how an ensemble of trees is grown; for the learner `trees`",
     "adjust": "acts on a trained model's weights or scores; a recipe may have several",
 }
 

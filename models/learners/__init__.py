@@ -16,7 +16,12 @@ _LEARNERS = {
 SPARED = ("tabm",)
 """Learners of `auto` that train only what trains plainly, with what is adjusted afterwards; the fast ones do the rest."""
 
-_MODELS = {"net": "models.learners.torch:NetModel", "trees": "models.learners.trees:TreesModel"}
+_MODELS = {
+    "net": "models.learners.torch:NetModel",
+    "trees": "models.learners.trees_model:TreesModel",
+    "forest": "models.learners.forest_model:ForestModel",
+    "mixture": "models.learners.mixture_model:MixtureModel",
+}
 
 
 def _resolve(table: dict[str, str], name: str) -> type:

@@ -31,9 +31,12 @@ class _NetLearner(Learner):
     image: ClassVar[bool]
 
     def refuses(self, recipe: Recipe, image: bool) -> str | None:
-        """Nets take every recipe; each architecture takes its kind of data."""
+        """Nets take every recipe but those of trees; each architecture takes its kind of data."""
         if image != self.image:
             return f"{self.name} works on {'images' if self.image else 'tables'}"
+        for part in recipe.everything():
+            if "trees" in part.needs:
+                return f"{self.name} is a net, and '{part.name}' is about trees"
         return None
 
     def space(self) -> dict[str, Range]:

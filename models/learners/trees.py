@@ -1,4 +1,4 @@
-"""Histogram gradient-boosted trees, for recipes that act on the table, on row weights and on the trained model only."""
+"""Ensembles of trees, boosted unless the recipe says how they grow, for recipes that weigh rows or act before or after."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from torch import Tensor
 
 from models.balancing.component import Loss, Range, Weigher
 from models.data import Split, Statistics
+from models.learners import model_class
+from models.learners.growing_trees import Plot, grown
 from models.learners.learner import Checkpoint, Input, Learner, Member, Model, OnEpoch, Outcome, Plan
 from models.learners.tree_bins import numeric_bounds, numeric_codes
-from models.learners.trees_model import TreesModel, export
+from models.learners.trees_model import export
 from models.recipe import Recipe
 
 BINS = 255
@@ -55,7 +57,7 @@ class Boosting(HistGradientBoostingClassifier):
 
 
 class Trees(Learner):
-    """scikit-learn's histogram gradient boosting; a method that is no row weight is refused."""
+    """scikit-learn's histogram gradient boosting, or what `grow` asks for; a method that is no row weight is refused."""
 
     name = "trees"
     accelerated = False
@@ -120,7 +122,8 @@ class Trees(Learner):
         report: Callable[[int], None],
     ) -> Outcome:
         """One member, stopped by the weighted validation loss; the best round's trees are kept."""
-        methods = ", ".join(c.name for c in recipe.in_training()) or "none"
+        acting = (*recipe.in_training(), *([recipe.grow] if recipe.grow else []))
+        methods = ", ".join(c.name for c in acting) or "none"
         statistics = Statistics.of(train)
         codes = category_codes(train.categorical, inputs.cardinalities)
         bounds = numeric_bounds(train, BINS)
@@ -134,15 +137,23 @@ class Trees(Learner):
             )
         values = {k: r.default for k, r in self.space().items()} | dict(recipe.learner) | dict(member.values)
         columns = len(inputs.cardinalities)
+        arguments = {
+            "learning_rate": float(values["learning_rate"]),
+            "max_leaf_nodes": round(values["max_leaf_nodes"]),
+            "min_samples_leaf": round(values["min_samples_leaf"]),
+            "l2_regularization": float(values["l2_regularization"]),
+            "max_features": float(values["max_features"]),
+            "max_bins": BINS,
+            "categorical_features": np.arange(columns + inputs.numeric) < columns,
+        }
+        if recipe.grow is not None:
+            plot = Plot(train, valid, inputs, codes, bounds, table(train, codes, bounds), weights, valid_weights)
+            outcome = grown(recipe.grow, member, plan, plot, arguments)
+            report(plan.budget)
+            return outcome
         boosting = Boosting(
-            learning_rate=float(values["learning_rate"]),
-            max_leaf_nodes=round(values["max_leaf_nodes"]),
-            min_samples_leaf=round(values["min_samples_leaf"]),
-            l2_regularization=float(values["l2_regularization"]),
-            max_features=float(values["max_features"]),
+            **arguments,
             max_iter=plan.budget,
-            max_bins=BINS,
-            categorical_features=np.arange(columns + inputs.numeric) < columns,
             early_stopping=True,
             scoring="loss",
             tol=0.0,
@@ -211,7 +222,7 @@ def _checkpoint(outcomes: list[Outcome]) -> Checkpoint:
         model = outcome.model
         tensors.update({f"{i}/{k}": v.clone() for k, v in (model.tensors() if model else {}).items()})
         numbers.append({
-            "architecture": model.architecture() if model else None,
+            "kind": model.kind if model else None, "architecture": model.architecture() if model else None,
             "error": outcome.error, "budget_used": outcome.budget_used, "history": list(outcome.history),
         })  # fmt: skip
     return Checkpoint(tensors, {"members": numbers})
@@ -225,6 +236,6 @@ def _restore(checkpoint: Checkpoint) -> list[Outcome]:
             own: Mapping[str, Tensor] = {
                 k.removeprefix(f"{i}/"): v for k, v in checkpoint.tensors.items() if k.startswith(f"{i}/")
             }
-            model = TreesModel.rebuild(saved["architecture"], own)
+            model = model_class(saved["kind"]).rebuild(saved["architecture"], own)
         outcomes.append(Outcome(model, saved["error"], saved["budget_used"], list(saved["history"])))
     return outcomes

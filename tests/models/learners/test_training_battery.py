@@ -17,9 +17,9 @@ from models.recipe import parse
 
 torch.set_num_threads(1)
 
-SCORES_ONLY = ("resample", "adjust")
+NOT_OF_NETS = ("resample", "grow", "adjust")
 OTHERS = ("ordinal", "multilabel", "regression")
-METHODS = [m for m in catalogue().values() if m.slot not in SCORES_ONLY or issubclass(m, WeightAdjuster)]
+METHODS = [m for m in catalogue().values() if m.slot not in NOT_OF_NETS or issubclass(m, WeightAdjuster)]
 PLAN = Plan(budget=3, batch_size=32, hidden=(8,), patience=10)
 READS = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal", "is_nonzero", "bincount"}
 """Operations that hand a value to the host, or whose result's size depends on values."""
