@@ -112,7 +112,7 @@ def _correcting(recipe: Recipe, phase: int) -> list[Component]:
     Resamplers are not among them: what comes after counts the classes of the table that they leave.
     """
     acting = recipe.in_phase(recipe.phases[phase])
-    parts: list[Component | None] = [acting.sample, acting.loss, acting.weigh]
+    parts: list[Component | None] = [acting.sample, acting.loss, acting.weigh, acting.grow]
     if phase == len(recipe.phases) - 1:
         parts += [part for part in acting.adjust if isinstance(part, WeightAdjuster)]
     return [part for part in parts if part is not None and part.corrects_prior != "no"]

@@ -103,11 +103,11 @@ class Component:
     """Base of every method.
 
     `tasks` are the kinds of target that it serves, `needs` what it cannot do without ('net': a model with weights and
-    features, which trees are not), `implies` the partners that it brings unless the recipe names others in those slots,
-    `also` further papers that it serves, `batched` whether a population can run it as one program, `claim` what it is
-    said to be good for (None: what is usually said of methods that need what it needs). `corrects_prior` says how far it
-    takes the class frequencies of the training rows out of the model's probabilities, or out of the decision: 'partly'
-    where a hyperparameter says how far.
+    features, which trees are not; 'trees': an ensemble of them), `implies` the partners that it brings unless the recipe
+    names others in those slots, `also` further papers that it serves, `batched` whether a population can run it as one
+    program, `claim` what it is said to be good for (None: what is usually said of methods that need what it needs).
+    `corrects_prior` says how far it takes the class frequencies of the training rows out of the model's probabilities, or
+    out of the decision: 'partly' where a hyperparameter says how far.
     """
 
     name: ClassVar[str]

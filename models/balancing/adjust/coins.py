@@ -10,26 +10,30 @@ GRID = 1e4
 
 SOURCE = Source("On Making Stochastic Classifiers Deterministic", "A. Cotter, M. Gupta, H. Narasimhan", 2019)
 
-_FIRST, _SECOND, _STEP = -4658895280553007687, -7723592293110705685, -7046029254386353131
+PRIME = 16_777_213
+"""Hashes are numbers below this prime: their products are exact in float64, on every device and in every graph."""
 
 
-def _stirred(bits: Tensor) -> Tensor:
-    """The finalizer of SplitMix64 on int64 [n], whose products wrap around."""
-    for shift, factor in ((30, _FIRST), (27, _SECOND)):
-        bits = (bits ^ ((bits >> shift) & ((1 << (64 - shift)) - 1))) * factor
-    return bits ^ ((bits >> 31) & ((1 << 33) - 1))
+def _modulo(number: Tensor) -> Tensor:
+    """Whole numbers below 2^50 in float64, modulo the prime."""
+    rest = number - PRIME * (number / PRIME).floor()
+    rest = torch.where(rest < 0, rest + PRIME, rest)
+    return torch.where(rest >= PRIME, rest - PRIME, rest)
 
 
 def coins(scores: Tensor, salt: int = 0) -> Tensor:
     """Scores [n, C] -> a number in [0, 1) per row [n] float64, which follows from the scores alone; another `salt`, other numbers.
 
     Deciding for what has probability p where the number lies below p replaces the draw of a randomized classifier by
-    a hash of the row: over many rows the shares are those of the draw, and the same row is always decided alike.
+    a hash of the row: over many rows the shares are those of the draw, and the same row is always decided alike. The
+    hash is a polynomial of the rounded scores modulo a prime.
     """
-    bits = torch.full(scores.shape[:1], salt, dtype=torch.int64, device=scores.device)
-    for column in (scores.double() * GRID).round().long().unbind(-1):
-        bits = _stirred((bits ^ column) + _STEP)
-    return ((bits >> 11) & ((1 << 53) - 1)).double() / (1 << 53)
+    rounded = (scores.double().clamp(-1e6, 1e6) * GRID).round()
+    hashed = torch.zeros_like(rounded[:, 0]) + (2_654_435 + 7_919_317 * salt) % PRIME
+    for column in (*range(scores.shape[1]), None, None):
+        added = rounded[:, column] if column is not None else torch.full_like(hashed, 3_141_592.0)
+        hashed = _modulo(hashed * hashed + 48_271 * hashed + _modulo(added))
+    return hashed / PRIME
 
 
 def tossed(positive: Tensor, coin: Tensor) -> Tensor:

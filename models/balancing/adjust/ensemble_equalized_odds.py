@@ -85,8 +85,16 @@ def majority(votes: Tensor, together: Tensor) -> Tensor:
 
 def patterns_of(votes: Tensor) -> Tensor:
     """Votes [M, n] -> which of the 2^M patterns they are [n]."""
-    powers = 2 ** torch.arange(len(votes), device=votes.device)
-    return (votes.long() * powers[:, None]).sum(0)
+    found = torch.zeros_like(votes[0], dtype=torch.int64)
+    for m in range(len(votes)):
+        found = found + votes[m].long() * 2**m
+    return found
+
+
+def looked_up(table: Tensor, groups: Tensor, pattern: Tensor) -> Tensor:
+    """The entry of each row's group and pattern [n] in a table [G, K]; an unknown group counts as the nearest."""
+    mine = groups.clamp(0, table.shape[0] - 1)
+    return table.reshape(-1)[mine * table.shape[1] + pattern]
 
 
 @dataclass(frozen=True)
@@ -144,7 +152,7 @@ class AggregateThenPostprocess(EnsembleEqualizedOdds):
     def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:
         """Scores with the decision tossed by group and majority."""
         one = majority(*self._votes(scores)).long()
-        positive = state["table"][groups.clamp(0, len(state["table"]) - 1), one]
+        positive = looked_up(state["table"], groups, one)
         return scores._replace(decision=tossed(positive, coins(scores.decision)))
 
 
@@ -169,10 +177,9 @@ class PostprocessThenAggregate(EnsembleEqualizedOdds):
         """Scores with the decision that most of the tossed models take."""
         decisions = scores.member_decisions
         votes, together = self._votes(scores)
-        mine = groups.clamp(0, state["table"].shape[1] - 1)
         drawn = [
-            table[mine, vote.long()] > coins(own, salt)
-            for salt, (table, vote, own) in enumerate(zip(state["table"], votes, decisions, strict=True))
+            looked_up(state["table"][m], groups, votes[m].long()) > coins(decisions[m], salt=m)
+            for m in range(state["table"].shape[0])
         ]
         positive = majority(torch.stack(drawn), together).double()
         return scores._replace(decision=torch.stack([1 - positive, positive], -1))
@@ -200,5 +207,5 @@ class EnsemblePostprocess(EnsembleEqualizedOdds):
         """Scores with the decision tossed by group and pattern."""
         votes, _ = self._votes(scores)
         pattern = patterns_of(votes[: state["table"].shape[1].bit_length() - 1])
-        positive = state["table"][groups.clamp(0, len(state["table"]) - 1), pattern]
+        positive = looked_up(state["table"], groups, pattern)
         return scores._replace(decision=tossed(positive, coins(scores.decision)))

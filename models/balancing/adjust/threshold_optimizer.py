@@ -60,7 +60,7 @@ def interpolated(
 
 def positive_probability(margins: Tensor, table: Tensor) -> Tensor:
     """Margins [n] and each row's values of COLUMNS [n, 6] -> the probability of deciding 'positive' [n]."""
-    ignore, constant, first, first_share, second, second_share = table.unbind(-1)
+    ignore, constant, first, first_share, second, second_share = (table[:, i] for i in range(len(COLUMNS)))
     above = first_share * (margins > first) + second_share * (margins > second)
     return ignore * constant + (1 - ignore) * above
 

@@ -28,8 +28,8 @@ def uncertainty(scores: Scores) -> Tensor:
 
 
 def levels_of(spread: Tensor, edges: Tensor) -> Tensor:
-    """The level of each row's uncertainty [n], for inner edges [L - 1]."""
-    return torch.searchsorted(edges, spread.contiguous(), right=True)
+    """The level of each row's uncertainty [n], for inner edges [L - 1]: the number of edges that it reaches."""
+    return (spread[:, None] >= edges).long().sum(-1)
 
 
 def dynamic_program(positives: Floats, bound: float) -> NDArray[np.int64]:
@@ -94,7 +94,7 @@ class UncertaintyBoundary(Adjuster):
     claim: ClassVar[Claim] = Claim("finds more of the rare class at a wanted precision", "rare_positive", "f1")
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:
-        """Inner edges of the levels [L - 1], and the threshold on the margin of each level [L]."""
+        """Inner edges of the levels [L - 1] (infinite: not reached), and the threshold on the margin of each level [L]."""
         spread, margins = uncertainty(scores), scores.decision[:, 1] - scores.decision[:, 0]
         shares = torch.arange(1, LEVELS, dtype=spread.dtype, device=spread.device) / LEVELS
         edges = torch.unique(torch.quantile(spread, shares, interpolation="lower"))
@@ -103,7 +103,11 @@ class UncertaintyBoundary(Adjuster):
         level = levels_of(spread, edges).cpu().numpy()
         y = (labels == 1).double().cpu().numpy()
         found = self._thresholds(margins.cpu().numpy(), level, len(edges) + 1, y, weights.double().cpu().numpy())
-        return {"edges": edges, "thresholds": torch.from_numpy(found).to(margins)}
+        thresholds, missing = torch.from_numpy(found).to(margins), LEVELS - len(found)
+        return {
+            "edges": torch.nn.functional.pad(edges, (0, missing), value=torch.inf),
+            "thresholds": torch.nn.functional.pad(thresholds, (0, missing)),
+        }
 
     def _thresholds(self, margins: Floats, level: NDArray[np.int64], levels: int, y: Floats, w: Floats) -> Floats:
         raise NotImplementedError

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from models.balancing.component import Source, hyper
+from models.balancing.component import Correction, Source, hyper
 from models.balancing.grow.boosted_stumps import boosted_votes
 from models.balancing.growing import Ground, Grower, Grown, Ints
 
@@ -28,6 +28,7 @@ class EasyEnsemble(Grower):
 
     name: ClassVar[str] = "easy_ensemble"
     formula: ClassVar[str] = "p = mean over k of AdaBoost_k, each on min_c n_c rows of every class"
+    corrects_prior: ClassVar[Correction] = "wholly"
     source: ClassVar[Source] = Source(
         "Exploratory Undersampling for Class-Imbalance Learning",
         "X.-Y. Liu, J. Wu, Z.-H. Zhou",

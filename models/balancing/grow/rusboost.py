@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from models.balancing.component import Source, hyper
+from models.balancing.component import Correction, Source, hyper
 from models.balancing.grow.boosted_stumps import boosted_votes
 from models.balancing.growing import Ground, Grower, Grown
 
@@ -19,6 +19,7 @@ class RUSBoost(Grower):
     formula: ClassVar[str] = (
         "w_i <- w_i exp(rate a_t [h_t(x_i) != y_i]), h_t fitted on min_c n_c rows of every class with these weights"
     )
+    corrects_prior: ClassVar[Correction] = "wholly"
     source: ClassVar[Source] = Source(
         "RUSBoost: A Hybrid Approach to Alleviating Class Imbalance",
         "C. Seiffert, T. M. Khoshgoftaar, J. Van Hulse, A. Napolitano",
