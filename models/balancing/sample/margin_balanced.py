@@ -1,0 +1,112 @@
+"""Margin-balanced sampling: rows that the net finds easy, doubtful and hard are drawn equally often, in batches of one topic or of all."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from models.balancing.clustering import cluster
+from models.balancing.component import Claim, Sampler, Source, State, View, hyper
+from models.data import Statistics
+
+SOURCE = Source(
+    "Efficiently Teaching an Effective Dense Retriever with Balanced Topic Aware Sampling",
+    "S. Hofstätter, S.-C. Lin, J.-H. Yang, J. Lin, A. Hanbury",
+    2021,
+    "arXiv:2104.06967",
+)
+
+
+def margin_bins(logits: Tensor, labels: Tensor, bins: int) -> Tensor:
+    """The bin of each row's margin p_y - max_(k != y) p_k [n], of `bins` equal ones over [-1, 1]."""
+    p = torch.softmax(logits, -1)
+    own = p.gather(1, labels[:, None]).squeeze(1)
+    others = p.scatter(1, labels[:, None], -1.0).max(1).values
+    return ((own - others + 1) / 2 * bins).long().clamp(0, bins - 1)
+
+
+def even_over(cells: Tensor) -> Tensor:
+    """Probability of each row [n] so that the cells [n] that have rows are drawn alike, and the rows of a cell alike."""
+    raw = 1 / torch.bincount(cells)[cells].double()
+    return (raw / raw.sum()).float()
+
+
+@dataclass(frozen=True)
+class MarginBalanced(Sampler):
+    """Rows are put in bins of their margin before every epoch, in a pass over all training rows; bins are drawn alike.
+
+    In the paper the margin is a teacher's, between a relevant and an irrelevant passage; here it is the net's own,
+    between the right class and the best other one. So few hard rows among many easy ones are seen as often as these.
+    """
+
+    bins: float = hyper(10.0, minimum=1.0, maximum=1000.0)
+
+    name: ClassVar[str] = "margin_balanced"
+    formula: ClassVar[str] = "p(row) ~ 1 / n_bin, bins of p_y - max_(k != y) p_k of equal width"
+    surveys: ClassVar[bool] = True
+    source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim("sees hard rows as often as easy ones", "rare_positive", "balanced_accuracy")
+
+    def init(self, labels: Tensor, groups: Tensor, statistics: Statistics, generator: torch.Generator) -> State:
+        """The bin of each row [n]; all in one before the first survey."""
+        return {"bin": torch.zeros_like(labels)}
+
+    def survey(self, state: State, view: View) -> State:
+        """The bins as the net sees the rows now."""
+        seen = view.train()
+        return {**state, "bin": margin_bins(seen.logits, seen.labels, int(self.bins))}
+
+    def probabilities(
+        self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float
+    ) -> Tensor:
+        """Probability of each row [n]."""
+        return even_over(state["bin"])
+
+    def judged(self, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
+        """Validation rows have no bin: they are judged alike."""
+        return None
+
+
+@dataclass(frozen=True)
+class TopicMarginBalanced(MarginBalanced):
+    """TAS-Balanced: every batch is of one cluster of rows, drawn evenly over its margin bins, so that it holds rows that are hard to tell apart.
+
+    The rows are clustered once, by the features of the net before its first step: a random projection of the columns.
+    """
+
+    topics: float = hyper(8.0, minimum=1.0, maximum=10000.0)
+
+    name: ClassVar[str] = "topic_margin_balanced"
+    formula: ClassVar[str] = "each batch: a topic, even over the k-means clusters; then p(row) ~ 1 / n_(topic, bin)"
+
+    def init(self, labels: Tensor, groups: Tensor, statistics: Statistics, generator: torch.Generator) -> State:
+        """The bin and the topic of each row [n]; no topic yet."""
+        return {**super().init(labels, groups, statistics, generator), "topic": torch.full_like(labels, -1)}
+
+    def survey(self, state: State, view: View) -> State:
+        """The bins as the net sees the rows now, and the topics the first time."""
+        seen = view.train()
+        topic = state["topic"]
+        if int(topic.min()) < 0:
+            topic = cluster(seen.features, min(int(self.topics), len(seen.labels)), view.generator)
+        return {"bin": margin_bins(seen.logits, seen.labels, int(self.bins)), "topic": topic}
+
+    def probabilities(
+        self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float
+    ) -> Tensor:
+        """What drawing by `order` comes to for each row [n]."""
+        topic = state["topic"].clamp(min=0)
+        cell = topic * int(self.bins) + state["bin"]
+        bins = torch.unique(cell) // int(self.bins)
+        raw = 1 / (torch.bincount(cell)[cell] * torch.bincount(bins)[topic]).double()
+        return (raw / raw.sum()).float()
+
+    def order(self, state: State, steps: int, size: int, generator: torch.Generator) -> Tensor | None:
+        """Batches of one topic each [steps, size]."""
+        topic, bins = state["topic"].cpu(), state["bin"].cpu()
+        rows = [torch.nonzero(topic == t).squeeze(1) for t in torch.unique(topic).tolist()]
+        chosen = torch.randint(len(rows), (steps,), generator=generator).tolist()
+        weights = [even_over(bins[r]) for r in rows]
+        drawn = [rows[t][torch.multinomial(weights[t], size, replacement=True, generator=generator)] for t in chosen]
+        return torch.stack(drawn)
