@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -17,6 +18,12 @@ from models.errors import InputError
 
 ROWS = 251
 """Rows of the examples: a prime that no width of a net is likely to have."""
+
+
+@functools.cache
+def _decompositions() -> Any:
+    """How larger operations are made of elementary ones; putting the table together takes longer than a trace."""
+    return core_aten_decompositions().materialize()
 
 
 def example(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
@@ -46,7 +53,7 @@ def trace(function: Callable[..., tuple[Tensor, ...]], examples: Sequence[Tensor
             warnings.simplefilter("ignore")
             traced: fx.GraphModule = make_fx(
                 function,
-                decomposition_table=cast("Any", core_aten_decompositions()),
+                decomposition_table=_decompositions(),
                 tracing_mode="symbolic",
                 _allow_non_fake_inputs=True,
             )(*fake)

@@ -115,7 +115,7 @@ def test_every_learner_with_its_refits(trained, name):
 )
 def test_every_adjustment(trained, name):
     """A new one may need an operation that has no rule yet; then the refusal is the answer, and never a wrong graph."""
-    schema, preprocessor, models = trained["mlp"]
+    schema, preprocessor, models = trained["trees"]
     predictor = adjusted(preprocessor, models, schema, name)
     try:
         to_onnx(predictor, "toy")
