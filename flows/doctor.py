@@ -15,7 +15,7 @@ from typing import Literal
 
 from models.errors import EquipoiseError, InputError
 from tasks.overrides import FILE
-from tasks.params import Params, check_recipes, load_params
+from tasks.params import AUTO, Params, check_recipes, load_params
 
 State = Literal["fine", "note", "broken"]
 MARKS: dict[State, str] = {"fine": "[green]✓[/green]", "note": "[yellow]![/yellow]", "broken": "[red]✗[/red]"}
@@ -174,10 +174,12 @@ def _params(root: Path) -> Iterator[Finding]:
             "params.yaml", "broken", str(error), "Correct it; equipoise params check says whether it is right."
         )
         return
+    named = params.search.recipes
+    recipes = "recipes picked by the data" if named == AUTO else f"{len(named)} recipes"
     yield Finding(
         "params.yaml",
         "fine",
-        f"{params.data.label}, {len(params.search.recipes)} recipes, {len(params.gates.rules)} rules",
+        f"{params.data.label}, {recipes}, {len(params.gates.rules)} rules",
     )
 
 

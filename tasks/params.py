@@ -210,11 +210,16 @@ class Model(Section):
     sensitive_features: bool = Field(False, description="Whether the model may read the sensitive attributes.")
 
 
+AUTO = "auto"
+
+
 class Search(Section):
     """What competes, for how long, and what wins."""
 
-    recipes: tuple[str | dict[str, Any], ...] = Field(
-        ..., min_length=1, description="Names (`ldam_drw`) or compositions by slot."
+    recipes: Literal["auto"] | Annotated[tuple[str | dict[str, Any], ...], Field(min_length=1)] = Field(
+        ...,
+        description="auto: published recipes that fit the data and what is asked. Or a list of names (`ldam_drw`) and "
+        "compositions by slot; `auto` may stand in it too.",
     )
     unsuitable: Literal["error", "leave_out"] = Field(
         "error", description="What becomes of a recipe that does not fit the data, such as one for tables on images."
@@ -392,8 +397,9 @@ def parse_params(raw: Mapping[str, Any], where: str = "params.yaml") -> Params:
 def check_recipes(params: Params, where: str = "params.yaml") -> None:
     """Raise InputError unless every recipe of the search can be built. Imports torch, so it is not part of parsing."""
     from models.recipe import competitors
+    from tasks.search.entrants import named
 
-    competitors(params.search.recipes, f"{where}: search.recipes")
+    competitors(named(params.search), f"{where}: search.recipes")
 
 
 def schema() -> dict[str, Any]:

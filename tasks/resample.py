@@ -36,7 +36,7 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     }
     with replacing(outputs["resampled"]) as folder:
         folder.mkdir()
-        for name, method in named_resamplers(params, schema).items():
+        for name, method in named_resamplers(params, schema, train).items():
             seed = derive_seed(params.seed, "resample", name)
             try:
                 table = method.resample(train, schema, settings.sampling_strategy, settings.k_neighbors, seed)
@@ -50,10 +50,10 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
         log.info("resample: no recipe names a resampler")
 
 
-def named_resamplers(params: Params, schema: Schema) -> dict[str, Resampler]:
-    """Every resampler that a recipe names, once, by its name; one that does not fit the data is an InputError."""
+def named_resamplers(params: Params, schema: Schema, train: pd.DataFrame) -> dict[str, Resampler]:
+    """Every resampler that a competing recipe names, once, by its name; one that does not fit the data is an InputError."""
     found: dict[str, Resampler] = {}
-    for recipe in entrants(params.search, schema).values():
+    for recipe in entrants(params.search, schema, params.model.learners, lambda: train).recipes.values():
         if recipe.resample is not None:
             found[recipe.resample.name] = recipe.resample
     return dict(sorted(found.items()))
@@ -88,7 +88,7 @@ def _sentence(before: int, after: dict[str, Any]) -> str:
 STAGE = Stage(
     name="resample",
     run=run,
-    sections=("seed", "resample", "search"),
+    sections=("seed", "resample", "model", "search"),
     inputs={
         "rows": "data/ingest/rows.parquet",
         "schema": "data/ingest/schema.json",

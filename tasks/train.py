@@ -19,12 +19,13 @@ from models.learners import learner
 from models.learners.learner import Member, Model, Plan
 from models.predictor import Predictor
 from models.preprocess import Preprocessor
-from models.recipe import Recipe, competitors
+from models.recipe import Recipe
 from models.schema import Schema
 from models.seeds import derive_seed
 from tasks.params import Params
 from tasks.parts import read_rows, read_schema, rows_of, training_rows
 from tasks.scoring import device_of, validation_metrics
+from tasks.search.entrants import entrant
 from tasks.stage import Paths, Stage, read_json, replacing, write_json
 
 log = logging.getLogger("equipoise")
@@ -33,7 +34,7 @@ log = logging.getLogger("equipoise")
 def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     """Write predictor/ (safetensors + JSON) and summary.json with the spread of the validation metrics over the seeds."""
     choice = read_json(inputs["choice"])
-    recipe = competitors(params.search.recipes)[choice["recipe"]].with_values(choice["values"])
+    recipe = entrant(params.search, choice["recipe"]).with_values(choice["values"])
     schema, rows = read_schema(inputs["rows"].parent), read_rows(inputs["rows"].parent)
     split = inputs["split"].parent
     train_rows = rows_of(rows, split, "train")

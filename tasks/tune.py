@@ -23,7 +23,7 @@ from tasks.search.campaign import Course, Record, Terms
 from tasks.search.choice import Goal
 from tasks.search.cluster import cluster
 from tasks.search.companions import companions_of
-from tasks.search.entrants import entrants
+from tasks.search.entrants import Entrants, entrants
 from tasks.search.ledger import Ledger, identity
 from tasks.search.progress import Progress
 from tasks.search.space import Pair, pairs
@@ -40,7 +40,10 @@ CODE = ("models", "tasks/search", "tasks/tune.py", "tasks/parts.py", "tasks/scor
 def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     """Write trials.json, every configuration with its results, and choice.json."""
     schema = read_schema(inputs["rows"].parent)
-    recipes = entrants(params.search, schema)
+    rows, split = inputs["rows"].parent, inputs["split"].parent
+    competing = entrants(params.search, schema, params.model.learners, lambda: rows_of(read_rows(rows), split, "train"))
+    competing.tell()
+    recipes = competing.recipes
     image = any(c.kind == "image" for c in schema.features(params.model.sensitive_features))
     device = device_of(params.resources.device)
     learners, spared = resolve_learners(params.model.learners, image), spared_learners(params.model.learners)
@@ -57,7 +60,7 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
             log.warning("search: stopped; %d trainings are kept, and the same command goes on from there", kept)
             raise
     assert board.finished is not None
-    _write(board.finished, terms.goal, outputs["search"])
+    _write(board.finished, terms.goal, competing, outputs["search"])
     ledger.remove()
 
 
@@ -142,7 +145,7 @@ def _identity(params: Params, inputs: Paths, device: str) -> str:
     )
 
 
-def _write(course: Course, goal: Goal, directory: Path) -> None:
+def _write(course: Course, goal: Goal, competing: Entrants, directory: Path) -> None:
     """trials.json and choice.json, together."""
     candidates = course.candidates()
     standings = [record.standing for record in candidates]
@@ -155,7 +158,12 @@ def _write(course: Course, goal: Goal, directory: Path) -> None:
         trials = [_trial(record, goal) for record in course.records]
         write_json(
             temporary / "trials.json",
-            {"objective": goal.record(), "wall_clock_limited": course.limited, "trials": trials},
+            {
+                "objective": goal.record(),
+                "wall_clock_limited": course.limited,
+                "recipes": competing.record(),
+                "trials": trials,
+            },
         )
         outcome = _trial(chosen, goal)
         keys = ("trial", "recipe", "learner", "values", "feasible", "violation")

@@ -359,11 +359,13 @@ class Adjuster(Component):
     """Acts on a trained model's scores; fitted on calibration rows only.
 
     `decides` says what becomes of the decision that comes in: it stays as before, is shifted, or is made anew from the
-    probabilities. `restores_prior` says whether the probabilities are fitted to the class frequencies again.
+    probabilities. `calibrates` says whether the probabilities are fitted to the rows, `restores_prior` whether to the class
+    frequencies as well.
     """
 
     slot: ClassVar[Slot] = "adjust"
     decides: ClassVar[Decision] = "as_before"
+    calibrates: ClassVar[bool] = False
     restores_prior: ClassVar[bool] = False
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:

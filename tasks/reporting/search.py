@@ -58,6 +58,23 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Entrant:
+    """A recipe that competed, why, and what it is warned of."""
+
+    recipe: str
+    why: str
+    cautions: str
+
+
+@dataclass(frozen=True)
+class Left:
+    """Recipes that were left out for one reason."""
+
+    recipes: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True)
 class Search:
     """The section's content."""
 
@@ -74,6 +91,8 @@ class Search:
     nothing_feasible: bool
     chosen: Row | None
     wall_clock_limited: bool
+    entrants: tuple[Entrant, ...]
+    left: tuple[Left, ...]
 
 
 def search_view(record: Mapping[str, Any], choice: Mapping[str, Any]) -> Search:
@@ -103,7 +122,22 @@ def search_view(record: Mapping[str, Any], choice: Mapping[str, Any]) -> Search:
         nothing_feasible=not choice.get("feasible", True),
         chosen=next((r for r in rows if r.chosen), None),
         wall_clock_limited=bool(record.get("wall_clock_limited")),
+        entrants=tuple(
+            Entrant(str(r["recipe"]), str(r["why"]), " ".join(r.get("cautions") or ()))
+            for r in record.get("recipes") or ()
+            if r["competes"]
+        ),
+        left=_left(record.get("recipes") or ()),
     )
+
+
+def _left(considered: Sequence[Mapping[str, Any]]) -> tuple[Left, ...]:
+    """What was left out, by reason."""
+    by: dict[str, list[str]] = {}
+    for one in considered:
+        if not one["competes"]:
+            by.setdefault(str(one["why"]), []).append(str(one["recipe"]))
+    return tuple(Left(tuple(names), why) for why, names in by.items())
 
 
 def _earned(rows: Sequence[Row], objective: str) -> str:

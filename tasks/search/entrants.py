@@ -1,32 +1,124 @@
-"""Which recipes enter the search: all that params.yaml names and that the data allow."""
+"""Which recipes enter the search: those that params.yaml names and the data allow, and those that `auto` picks."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
 
 from models.errors import InputError
-from models.recipe import BASELINES, Recipe, competitors
+from models.learners import resolve_learners
+from models.partners import cautions
+from models.recipe import BASELINES, Recipe, competitors, parse
 from models.schema import Schema
-from tasks.params import Search
+from tasks.params import AUTO, Search
+from tasks.search.auto import Pick, Situation, picks
 
 log = logging.getLogger("equipoise")
 
 
-def entrants(search: Search, schema: Schema) -> dict[str, Recipe]:
-    """The recipes that compete on these data, by name, the baselines first.
+@dataclass(frozen=True)
+class Entrants:
+    """The recipes that compete by name, the baselines first; and of every recipe considered whether it does, and why."""
 
-    One that does not fit them (it needs groups, or a table, or another kind of target) is an InputError, or is left out
-    and said to be, as `search.unsuitable` asks.
+    recipes: dict[str, Recipe]
+    picks: tuple[Pick, ...]
+
+    def record(self) -> list[dict[str, Any]]:
+        """Ready for JSON; `cautions` are what a recipe that competes is warned of."""
+        return [
+            {
+                "recipe": pick.recipe,
+                "competes": pick.chosen,
+                "why": pick.why,
+                "cautions": list(cautions(self.recipes[pick.recipe])) if pick.chosen else [],
+            }
+            for pick in self.picks
+        ]
+
+    def tell(self) -> None:
+        """Say who competes and why, and who does not: a line for each, and one for all that share a reason."""
+        for pick in self.picks:
+            if pick.chosen and pick.why != NAMED:
+                log.info("search: %s competes: %s", pick.recipe, pick.why)
+        left: dict[str, list[str]] = {}
+        for pick in self.picks:
+            if not pick.chosen:
+                left.setdefault(pick.why, []).append(pick.recipe)
+        for why, names in left.items():
+            log.info("search: left out: %s: %s", ", ".join(names), why)
+        for name, recipe in self.recipes.items():
+            for caution in cautions(recipe):
+                log.warning("search: %s: %s", name, caution)
+
+
+NAMED, BASELINE = "named in params.yaml", "a baseline, which always competes"
+
+
+def entrants(
+    search: Search, schema: Schema, learners: Sequence[str] = ("auto",), train: Callable[[], pd.DataFrame] | None = None
+) -> Entrants:
+    """Who competes on these data.
+
+    A recipe named in params.yaml that does not fit them (it needs groups, or a table, or another kind of target) is an
+    InputError, or is left out, as `search.unsuitable` asks. `auto` picks among the published recipes by the training
+    rows, the learners (as in params.yaml) and what the search is asked for; `train` gives the rows when they are needed.
     """
     image = any(column.kind == "image" for column in schema.columns if column.feature)
-    found = {}
-    for name, recipe in competitors(search.recipes).items():
+    recipes, found = {}, []
+    for name, recipe in competitors(named(search)).items():
         try:
             recipe.check(schema.target.kind, bool(schema.sensitive), image, f"params.yaml: search.recipes: {name}")
         except InputError as error:
             if search.unsuitable == "error" or name in BASELINES:
                 raise
-            log.info("search: left out: %s", error)
+            found.append(Pick(name, False, str(error)))
             continue
-        found[name] = recipe
-    return found
+        recipes[name] = recipe
+        found.append(Pick(name, True, BASELINE if name in BASELINES else NAMED))
+    if AUTO in search.recipes or search.recipes == AUTO:
+        if train is None:
+            raise TypeError("search.recipes: auto needs the training rows")
+        situation = _situation(search, schema, resolve_learners(tuple(learners), image), image, train())
+        for pick in picks(situation):
+            if pick.recipe not in recipes:
+                found.append(pick)
+                recipes.update({pick.recipe: parse(pick.recipe)} if pick.chosen else {})
+    return Entrants(recipes, tuple(found))
+
+
+def named(search: Search) -> list[Any]:
+    """The recipes that params.yaml names, each in its place: where `auto` stands, a baseline stands for it."""
+    return [BASELINES[0]] if search.recipes == AUTO else [BASELINES[0] if r == AUTO else r for r in search.recipes]
+
+
+def entrant(search: Search, name: str) -> Recipe:
+    """The recipe of this name among those that compete: one that params.yaml names, or one that `auto` has picked."""
+    known = competitors(named(search))
+    return known[name] if name in known else parse(name, "search.recipes: auto")
+
+
+def _situation(
+    search: Search, schema: Schema, learners: tuple[str, ...], image: bool, train: pd.DataFrame
+) -> Situation:
+    """What `auto` picks by."""
+    target = schema.target
+    groups = (
+        train[[a.name for a in schema.sensitive]].astype(str).agg(" & ".join, axis=1)
+        if schema.sensitive
+        else pd.Series("", index=train.index)
+    )
+    counts = pd.crosstab(train[target.column].astype(str), groups)
+    return Situation(
+        task=target.kind,
+        image=image,
+        sensitive=bool(schema.sensitive),
+        cells=tuple(tuple(int(n) for n in row) for row in counts.to_numpy()),
+        learners=learners,
+        maximize=search.maximize,
+        subject_to=search.subject_to,
+        trials=search.trials,
+    )

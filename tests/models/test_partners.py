@@ -118,6 +118,14 @@ def test_what_an_adjuster_says_of_decision_and_prior_is_what_it_does(method):
         assert method.decides == "as_before"
     else:
         assert method.decides == ("anew" if torch.allclose(plain, moved) else "shifted")
+    stretched = torch.log_softmax(3 * scores.log_probabilities, -1)
+    over = scores._replace(log_probabilities=stretched)
+    given, fitted = (
+        stretched,
+        part.adjust(part.fit(over, labels, groups, torch.ones(2000), statistics), over, groups).log_probabilities,
+    )
+    gain = (fitted - given).gather(1, labels[:, None]).mean()
+    assert method.calibrates == bool(gain > 0.1), f"the log loss falls by {float(gain):.2f}"
     probabilities = part.adjust(state, scores, groups).log_probabilities.exp()
     frequencies = torch.bincount(labels, minlength=classes) / 2000
     fits = bool((probabilities.mean(0) - frequencies).abs().max() < 0.015)

@@ -21,6 +21,7 @@ class BiasCorrectedTemperature(Adjuster):
     name: ClassVar[str] = "bias_corrected_temperature"
     formula: ClassVar[str] = "p = softmax(z / T + b), T and b minimizing the log loss; decide by z"
     restores_prior: ClassVar[bool] = True
+    calibrates: ClassVar[bool] = True
     source: ClassVar[Source] = Source(
         "Maximum Likelihood with Bias-Corrected Calibration is Hard-To-Beat at Label Shift Adaptation",
         "A. Alexandari, A. Kundaje, A. Shrikumar",

@@ -45,6 +45,7 @@ class Temperature(Adjuster):
 
     name: ClassVar[str] = "temperature"
     formula: ClassVar[str] = "p = softmax(z / T), T minimizing the log loss"
+    calibrates: ClassVar[bool] = True
     source: ClassVar[Source] = Source(
         "On Calibration of Modern Neural Networks",
         "C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger",

@@ -41,6 +41,7 @@ class VectorScaling(Adjuster):
     name: ClassVar[str] = "vector_scaling"
     formula: ClassVar[str] = "p = softmax(s * z + b), s and b per class minimizing the log loss; decide by z"
     restores_prior: ClassVar[bool] = True
+    calibrates: ClassVar[bool] = True
     source: ClassVar[Source] = Source(
         "On Calibration of Modern Neural Networks",
         "C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger",

@@ -36,9 +36,13 @@ def schema(image: bool, groups: bool) -> Schema:
 def test_what_does_not_fit_the_data_is_left_out_and_said_to_be(image, groups, expected, caplog):
     with caplog.at_level(logging.INFO, logger="equipoise"):
         found = entrants(Search(recipes=RECIPES, unsuitable="leave_out"), schema(image, groups))
-    assert set(found) == {"none", "prior_threshold"} | expected
+        found.tell()
+    assert set(found.recipes) == {"none", "prior_threshold"} | expected
     for name in set(RECIPES) - expected:
-        assert f"left out: params.yaml: search.recipes: {name}: " in caplog.text
+        assert f"left out: {name}: params.yaml: search.recipes: {name}: " in caplog.text
+    assert {p.recipe: p.chosen for p in found.picks} == {
+        **dict.fromkeys(("none", "prior_threshold"), True), **{name: name in expected for name in RECIPES},
+    }  # fmt: skip
 
 
 def test_unless_asked_otherwise_it_is_an_error():
