@@ -49,7 +49,7 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     models, joined = list(refits), []
     for companion in choice.get("companions", ()) if params.model.ensemble else ():
         log.info("train: refitting with %s as well, to average both", companion["learner"])
-        own = competitors(params.search.recipes)[companion["recipe"]].with_values(companion["values"])
+        own = entrant(params.search, companion["recipe"]).with_values(companion["values"])
         theirs = [replace(member, values=companion["values"]) for member in members]
         more = _fit(own, companion["learner"], theirs, train, valid, preprocessor, params, device)
         alone, together = (

@@ -10,7 +10,7 @@ from models.partners import favours_rare
 from models.published import AIMS, CALIBRATE_BALANCED, CALIBRATE_PLAIN, Aim, Published
 from models.recipe import BASELINES, Recipe, parse, published
 from models.schema import CLASSES, Task
-from tasks.search.space import refusal
+from tasks.search.space import refusal, takers
 
 MEANS_OVER_CLASSES = frozenset({"balanced_accuracy", "macro_f1", "g_mean", "worst_class_recall"})
 RANKINGS = frozenset({"roc_auc", "average_precision"})
@@ -31,7 +31,8 @@ SHARE = 2 / 3
 class Situation:
     """What the choice follows from: the training rows, the learners, and what is asked.
 
-    `cells` are the rows per class and group; classes are what rows are balanced by. `trials` is None without a limit.
+    `cells` are the rows per class and group; classes are what rows are balanced by. `trials` is None without a limit;
+    `spared` are learners too slow to try with everything.
     """
 
     task: Task
@@ -42,6 +43,7 @@ class Situation:
     maximize: str
     subject_to: Mapping[str, float]
     trials: int | None
+    spared: tuple[str, ...] = ()
 
     @property
     def class_rows(self) -> list[int]:
@@ -94,8 +96,8 @@ def picks(situation: Situation) -> tuple[Pick, ...]:
             out.append(Pick(entry.name, False, against))
             continue
         name = ended(entry, situation)
-        takers = [one for one in situation.learners if refusal(parse(name), one, situation.image) is None]
-        fitting[entry.aim].append((name, f"{reasons[entry.aim][1]}: {entry.why}", len(takers)))
+        trained_by = takers(parse(name), situation.learners, situation.image, situation.spared)
+        fitting[entry.aim].append((name, f"{reasons[entry.aim][1]}: {entry.why}", len(trained_by)))
     chosen, full = _within(fitting, situation)
     return (*chosen, *full, *out)
 

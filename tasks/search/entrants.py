@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from models.errors import InputError
-from models.learners import resolve_learners
+from models.learners import resolve_learners, spared_learners
 from models.partners import cautions
 from models.recipe import BASELINES, Recipe, competitors, parse
 from models.schema import Schema
@@ -82,7 +82,7 @@ def entrants(
     if AUTO in search.recipes or search.recipes == AUTO:
         if train is None:
             raise TypeError("search.recipes: auto needs the training rows")
-        situation = _situation(search, schema, resolve_learners(tuple(learners), image), image, train())
+        situation = _situation(search, schema, tuple(learners), image, train())
         for pick in picks(situation):
             if pick.recipe not in recipes:
                 found.append(pick)
@@ -117,8 +117,9 @@ def _situation(
         image=image,
         sensitive=bool(schema.sensitive),
         cells=tuple(tuple(int(n) for n in row) for row in counts.to_numpy()),
-        learners=learners,
+        learners=resolve_learners(learners, image),
         maximize=search.maximize,
         subject_to=search.subject_to,
         trials=search.trials,
+        spared=spared_learners(learners),
     )

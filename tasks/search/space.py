@@ -64,6 +64,13 @@ def refusal(recipe: Recipe, name: str, image: bool) -> str | None:
     return None
 
 
+def takers(recipe: Recipe, learners: Sequence[str], image: bool, spared: Sequence[str] = ()) -> list[str]:
+    """The learners that train the recipe: of those that can, one that is spared only where it trains plainly or alone can."""
+    able = [one for one in learners if refusal(recipe, one, image) is None]
+    plain = not recipe.in_training() and recipe.resample is None
+    return [one for one in able if plain or one not in spared] or able
+
+
 def pairs(
     recipes: Mapping[str, Recipe], learners: Sequence[str], image: bool, spared: Sequence[str] = ()
 ) -> tuple[Pair, ...]:
@@ -77,9 +84,7 @@ def pairs(
     clauses: dict[str, dict[str, str]] = {}
     for name, recipe in recipes.items():
         clauses[name] = {one: refusal(recipe, one, image) or "" for one in learners}
-        able = [one for one in learners if not clauses[name][one]]
-        plain = not recipe.in_training() and recipe.resample is None
-        taking[name] = [one for one in able if plain or one not in spared] or able
+        taking[name] = takers(recipe, learners, image, spared)
     for one in learners:
         if not any(one in taken for taken in taking.values()):
             raise InputError(
