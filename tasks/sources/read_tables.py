@@ -66,8 +66,8 @@ def read_csv(
     _require_utf8(data, name)
     if comment is not None:
         data = re.sub(rb"(?m)^" + re.escape(comment.encode()) + rb".*\n?", b"", data)
-    separator = separator or _separator(data)
-    names = list(columns) if columns is not None else _header(data, separator, name, keep)
+    separator = separator or separator_of(data)
+    names = list(columns) if columns is not None else header_of(data, separator, name, keep)
     try:
         table = pa.csv.read_csv(
             pa.BufferReader(data),
@@ -95,6 +95,7 @@ def read_csv(
 
 
 def _require_utf8(data: bytes, name: str) -> None:
+    """Raise InputError unless the text is UTF-8."""
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -114,13 +115,15 @@ def _require_utf8(data: bytes, name: str) -> None:
         )
 
 
-def _separator(data: bytes) -> str:
+def separator_of(data: bytes) -> str:
+    """Of the usual separators the one that the first line has most of."""
     head = data.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8")
     unquoted = re.sub(r'"[^"]*"', "", head)
     return max(SEPARATORS, key=unquoted.count)
 
 
-def _header(data: bytes, separator: str, name: str, keep: Sequence[str] | None) -> list[str]:
+def header_of(data: bytes, separator: str, name: str, keep: Sequence[str] | None) -> list[str]:
+    """The names of the columns, from the first line."""
     text = io.StringIO(data.decode("utf-8-sig"), newline="")
     names = [
         n.strip() or f"unnamed_{i}" for i, n in enumerate(next(csv.reader(text, delimiter=separator), []), start=1)
@@ -167,6 +170,11 @@ def read_parquet(
         raise InputError(
             f"{name}: the column '{repeated[0]}' occurs more than once. Give every column a name of its own."
         )
+    return plain_table(table, name, missing)
+
+
+def plain_table(table: pa.Table, name: str, missing: Iterable[str]) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
+    """The columns of an Arrow table as raw ones, and the order of the values of its ordered categorical columns."""
     columns: dict[str, pd.Series] = {}
     orders: dict[str, tuple[str, ...]] = {}
     for column_name, column in zip(table.column_names, table.columns, strict=True):
