@@ -96,7 +96,7 @@ class SelMix(Mixer):
         "Selective Mixup Fine-Tuning for Optimizing Non-Decomposable Objectives",
         "S. Ramasubramanian, H. Rangwani, S. Takemori, K. Samanta, Y. Umeda, V. B. Radhakrishnan",
         2024,
-        "arXiv:2403.18301",
+        "openreview.net/forum?id=rxVBKhyfSo",
     )
     claim: ClassVar[Claim] = Claim("raises the mean recall", "long_tail", "balanced_accuracy")
 

@@ -52,7 +52,11 @@ class Muon(GradientTransform):
         2024,
         "kellerjordan.github.io/posts/muon",
     )
-    also: ClassVar[tuple[Source, ...]] = (Source("Muon Outperforms Adam in Tail-End Associative Memory Learning"),)
+    also: ClassVar[tuple[Source, ...]] = (
+        Source(
+            "Muon Outperforms Adam in Tail-End Associative Memory Learning", "S. Wang et al.", 2025, "arXiv:2509.26030"
+        ),
+    )
 
     def init(self, parameters: State) -> State:
         """A momentum for each matrix."""

@@ -34,7 +34,10 @@ class SAM(GradientTransform):
     )
     also: ClassVar[tuple[Source, ...]] = (
         Source(
-            "Escaping Saddle Points for Effective Generalization on Class-Imbalanced Data", "H. Rangwani et al.", 2022
+            "Escaping Saddle Points for Effective Generalization on Class-Imbalanced Data",
+            "H. Rangwani et al.",
+            2022,
+            "arXiv:2212.13827",
         ),
     )
 

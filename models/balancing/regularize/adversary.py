@@ -44,7 +44,12 @@ class Adversary(Regularizer):
         Source(
             "Toward Equitable Recovery: A Fairness-Aware AI Framework for Prioritizing Post-Flood Aid in Bangladesh"
         ),
-        Source("Mitigating Unwanted Biases with Adversarial Learning", "B. H. Zhang, B. Lemoine, M. Mitchell", 2018),
+        Source(
+            "Mitigating Unwanted Biases with Adversarial Learning",
+            "B. H. Zhang, B. Lemoine, M. Mitchell",
+            2018,
+            "arXiv:1801.07593",
+        ),
     )
 
     def parameters(self, statistics: Statistics, features: int, generator: torch.Generator) -> State:

@@ -16,12 +16,11 @@ def class_means(features: Tensor, member: Tensor) -> tuple[Tensor, Tensor]:
     return member.T @ features / rows.clamp(min=1e-12)[:, None], rows > 0
 
 
-def spread(features: Tensor, member: Tensor) -> Tensor:
-    """Mean over the classes of the batch of the mean squared distance of their rows to their mean []."""
-    means, present = class_means(features, member)
-    shares = member / member.sum(0).clamp(min=1e-12)
-    distances = (features - (member > 0).to(features.dtype) @ means).square().sum(-1)
-    return (shares * distances[:, None]).sum() / present.sum().clamp(min=1)
+def spread(features: Tensor, labels: Tensor, member: Tensor, means: Tensor) -> Tensor:
+    """Mean over the classes of the batch of the mean squared distance of their rows to their mean, of `means` [C, H]; []."""
+    rows = member.sum(0)
+    distances = (features - means[labels]).square().sum(-1)
+    return (distances @ member / rows.clamp(min=1e-12)).sum() / (rows > 0).sum().clamp(min=1)
 
 
 def smallest_angles(centres: Tensor, present: Tensor) -> Tensor:
@@ -81,4 +80,4 @@ class NeuralCollapse(Regularizer):
             "centres": torch.where(present[:, None], moved, state["centres"]),
             "seen": torch.maximum(state["seen"], present.to(state["seen"].dtype)),
         }
-        return self.within * spread(features, member) - self.between * apart, following
+        return self.within * spread(features, batch.labels, member, means) - self.between * apart, following

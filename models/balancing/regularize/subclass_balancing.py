@@ -58,7 +58,7 @@ class SubclassBalancing(Regularizer):
 
     Until the first clustering every class is one cluster, and the loss is the supervised contrastive one. Clusters are
     found in feature space ten times in a training, each with a pass over all training rows; the loss compares all pairs
-    of a batch. The second level's temperature is higher for classes whose rows lie scattered.
+    of a batch twice, which on a small net costs more than the net. The second level's temperature is higher for classes whose rows lie scattered.
     """
 
     strength: float | Tensor = hyper(0.3, 0.03, 3.0, log=True, minimum=0.0, maximum=1000.0)

@@ -43,7 +43,7 @@ class RandomOver(Resampler):
         Source(
             "A systematic study of the class imbalance problem in convolutional neural networks",
             "M. Buda, A. Maki, M. A. Mazurowski",
-            2018,
+            2017,
             "arXiv:1710.05381",
         ),
     )

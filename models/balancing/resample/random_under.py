@@ -40,7 +40,7 @@ class RandomUnder(Resampler):
         Source(
             "Why does Throwing Away Data Improve Worst-Group Error?",
             "K. Chaudhuri, K. Ahuja, M. Arjovsky, D. Lopez-Paz",
-            2023,
+            2022,
             "arXiv:2205.11672",
         ),
     )

@@ -37,9 +37,11 @@ def meta_gradient(logits: Tensor, targets: Tensor, features: Tensor, validation:
     cross-entropy by the weights and biases of the last layer.
     """
     error = torch.softmax(logits, -1) - targets
-    alike = (error @ error.mT) * (features @ features.mT + 1)
-    others = validation * (1 - torch.eye(len(validation), device=logits.device))
-    return -(others * alike).sum(-1) / others.sum(-1).clamp(min=1)
+    marked = validation[:, None] * error
+    by_weight, by_bias = marked.mT @ features, marked.sum(0)
+    everyone = ((error @ by_weight) * features).sum(-1) + error @ by_bias
+    own = validation * error.square().sum(-1) * (features.square().sum(-1) + 1)
+    return -(everyone - own) / (validation.sum() - validation).clamp(min=1)
 
 
 @dataclass(frozen=True)

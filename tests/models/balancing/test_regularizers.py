@@ -12,7 +12,7 @@ from models.balancing.regularize.adversary import ramp, reversed_gradient
 from models.balancing.regularize.error_rate_gap import gap
 from models.balancing.regularize.feature_norm import mean_squared_norm
 from models.balancing.regularize.group_constraints import group_distances
-from models.balancing.regularize.neural_collapse import smallest_angles, spread
+from models.balancing.regularize.neural_collapse import class_means, smallest_angles, spread
 from models.balancing.regularize.separation import separation
 
 
@@ -132,8 +132,12 @@ MEMBER = torch.tensor([[1.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 
 
 def test_spread_by_hand_and_of_collapsed_classes_is_zero():
-    close(spread(FEATURES, MEMBER), (1.0 + 0.0 + 0.0) / 3)
-    close(spread(MEMBER @ torch.randn(3, 5), MEMBER), 0.0)
+    labels, points = MEMBER.argmax(-1), torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    means, present = class_means(FEATURES, MEMBER)
+    close(means, [[2.0, 0.0], [0.0, 2.0], [2.0, 2.0]])
+    assert present.all()
+    close(spread(FEATURES, labels, MEMBER, means), (1.0 + 0.0 + 0.0) / 3)
+    close(spread(MEMBER @ points, labels, MEMBER, points), 0.0)
 
 
 def test_smallest_angles_by_hand_and_a_simplex_is_the_best_that_can_be():
