@@ -24,7 +24,7 @@ class EasyEnsemble(Grower):
 
     subsets: int = hyper(10, minimum=1, maximum=100)
     depth: int = hyper(2, 1, 6, minimum=1, maximum=32)
-    rate: float = hyper(0.5, 0.1, 1.0, log=True, minimum=1e-6)
+    rate: float = hyper(0.5, 0.1, 1.0, log=True, minimum=1e-6, maximum=100.0)
 
     name: ClassVar[str] = "easy_ensemble"
     formula: ClassVar[str] = "p = mean over k of AdaBoost_k, each on min_c n_c rows of every class"

@@ -13,7 +13,7 @@ class RUSBoost(Grower):
     """Imbalanced-learn's RUSBoostClassifier over trees of a small depth."""
 
     depth: int = hyper(4, 1, 8, minimum=1, maximum=32)
-    rate: float = hyper(0.3, 0.05, 1.0, log=True, minimum=1e-6)
+    rate: float = hyper(0.3, 0.05, 1.0, log=True, minimum=1e-6, maximum=100.0)
 
     name: ClassVar[str] = "rusboost"
     formula: ClassVar[str] = (
