@@ -216,6 +216,45 @@ def export(
 
 
 @app.command()
+def serve(
+    reference: Annotated[str, typer.Argument(help="NAME@champion, NAME@v3; a bare NAME means its champion")],
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="0: any that is free.", min=0, max=65535)] = 8000,
+    shadow: Annotated[
+        str | None, typer.Option("--shadow", metavar="ALIAS", help="A version that scores as well, for the log alone.")
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option("--log", metavar="FOLDER", help="Where predictions are logged; nowhere without it.")
+    ] = None,
+    log_sensitive: Annotated[
+        bool, typer.Option(help="Whether the log holds the sensitive columns, which performance by group needs.")
+    ] = True,
+    url: Url = None,
+) -> None:
+    """Answer requests over HTTP with a registered model: an example to build a service from."""
+    from tasks.serve import Address
+    from tasks.serve import serve as answer
+
+    answer(reference, Address(host, port), _url(url), shadow, log, log_sensitive)
+
+
+@app.command()
+def shadow(
+    folder: Annotated[Path, typer.Argument(help="A prediction log", metavar="LOG")],
+    reference: Annotated[str, typer.Argument(help="The model that was served, NAME@champion or NAME@v3")],
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", metavar="FILE", help="CSV or Parquet: prediction_id, and the target's column."),
+    ] = None,
+    url: Url = None,
+) -> None:
+    """Compare challenger and champion on the requests that both have scored, as JSON."""
+    from tasks.serve import shadow_report
+
+    _json(shadow_report(folder, reference, labels, _url(url)))
+
+
+@app.command()
 def report(
     browse: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False, as_json: AsJson = False
 ) -> None:
