@@ -14,7 +14,7 @@ from benchmarks.clones import Clone, Timed, as_settings, cloned, prefect_server
 from benchmarks.table import Row, publish
 
 LITTLE = (
-    "search.recipes=[none]", "search.trials=4", "search.rounds=1", "search.rungs=1", "model.epochs=2",
+    "search.recipes=[none]", "search.budget.trials=4", "search.rounds=1", "search.rungs=1", "model.epochs=2",
     "model.iterations=20", "model.refits=1", "evaluate.bootstrap=100",
     "gates.rules=[{metric: roc_auc, at_least: 0.5}]",
 )  # fmt: skip

@@ -25,7 +25,7 @@ STORE = "plasma"
 """What the object store's mapping is called."""
 
 SETTINGS = (
-    "search.recipes=[weighted_ce,balanced_softmax]", "model.learners=[mlp]", "search.trials=4", "search.rounds=1",
+    "search.recipes=[weighted_ce,balanced_softmax]", "model.learners=[mlp]", "search.budget.trials=4", "search.rounds=1",
     "search.rungs=1", "search.subject_to={}", "model.epochs=1", "model.hidden=[32]", "model.batch_size=4096",
 )  # fmt: skip
 

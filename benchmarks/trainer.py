@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.encoded import Encoded, encoded_data
 from benchmarks.table import Row, publish
+from models.learners.batches import columns, row_order
 from models.learners.learner import Member, Plan
 from models.learners.torch import MLP, Population, build_net
 from models.recipe import parse
@@ -52,9 +53,9 @@ def batches_share(data: Encoded) -> float:
     whole = time.perf_counter() - began
     steps = len(data.train) // BATCH
     began = time.perf_counter()
-    order = made._order(steps, BATCH)
+    order = row_order(made, steps, BATCH)
     for step in range(steps):
-        made._columns(order[:, step])
+        columns(made.train, order[:, step])
     return (time.perf_counter() - began) / whole
 
 

@@ -60,7 +60,7 @@ def leaderboard(root: Path) -> None:
     """The trials, best first, as a table."""
     record = read_json(root / TRIALS)
     maximized, limits = record["objective"]["maximize"], record["objective"].get("subject_to", {})
-    finished = [t for t in record["trials"] if t["status"] == "finished"]
+    finished = [t for t in record["trials"] if t["status"] in ("finished", "stopped") and t["metrics"]]
     finished.sort(key=lambda t: (not t["feasible"], t["violation"], -(t["metrics"].get(maximized) or 0.0)))
     rows = [
         {

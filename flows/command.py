@@ -33,7 +33,7 @@ app.add_typer(registry_app, name="registry")
 Setting = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override one key for this run, as search.trials=8. Again for more."
+        "--set", metavar="KEY=VALUE", help="Override one key for this run, as search.budget.trials=8. Again for more."
     ),
 ]
 ParamsFile = Annotated[

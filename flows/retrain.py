@@ -92,7 +92,7 @@ def retrain(
 ) -> State[Any]:
     """Retrain in the current working copy; what is up to date is skipped.
 
-    `params_file` and `overrides` ({"search.trials": 8}, or ["search.trials=8"]) change params.yaml for this run alone.
+    `params_file` and `overrides` ({"search.budget.trials": 8}, or ["search.budget.trials=8"]) change params.yaml for this run alone.
     With `wait`, a run that finds another one at work waits for it.
     """
     try:

@@ -22,6 +22,10 @@ class RefusedError(EquipoiseError):
     exit_code = 3
 
 
+class DeviceLostError(EquipoiseError):
+    """An accelerator does not answer any more. What was finished is kept."""
+
+
 class BusyError(EquipoiseError):
     """Another run holds what this one needs."""
 

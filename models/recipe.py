@@ -101,6 +101,17 @@ class Recipe:
                 result = result.switched({slot: changed})
         return result
 
+    def shared_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the values, by key, in which members of one population must agree.
+
+        They are no numbers, or decide on phases and modules, which all members of a population share.
+        """
+        return {
+            key: value
+            for key, value in sorted(values.items())
+            if isinstance(value, (str, bool)) or key.partition(".")[0] in ("schedule", "head")
+        }
+
     def switched(self, methods: Mapping[str, Any]) -> Recipe:
         """The recipe with other methods (or None) in some slots, as a phase of a schedule asks for."""
         return replace(self, **methods)

@@ -213,6 +213,26 @@ class Model(Section):
 AUTO = "auto"
 
 
+class Budget(Section):
+    """How long the search goes on: for a number of configurations, or for a time."""
+
+    trials: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="Configurations tried. 'none' and 'prior_threshold' are always among them."
+    )
+    minutes: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Wall-clock time of the search, kept within 5%; such a search is not reproducible."
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Budget:
+        if (self.trials is None) == (self.minutes is None):
+            found = "neither" if self.trials is None else "both"
+            raise ValueError(
+                f"give one of trials and minutes; found {found}. Write budget: {{trials: 40}} or budget: {{minutes: 10}}"
+            )
+        return self
+
+
 class Search(Section):
     """What competes, for how long, and what wins."""
 
@@ -224,17 +244,18 @@ class Search(Section):
     unsuitable: Literal["error", "leave_out"] = Field(
         "error", description="What becomes of a recipe that does not fit the data, such as one for tables on images."
     )
-    trials: Annotated[int, Field(ge=2)] = Field(
-        24, description="Configurations tried. 'none' and 'prior_threshold' are always among them."
+    budget: Budget = Field(
+        default_factory=lambda: Budget(trials=24),
+        description="{trials: 24} or {minutes: 10}: what the search may spend.",
     )
-    rounds: Count = Field(2, description="Suggestions come in this many rounds; each learns from the ones before.")
+    rounds: Count = Field(
+        2,
+        description="Suggestions come in this many rounds; each learns from the ones before. In a search by time, as many as fit.",
+    )
     halving: Annotated[int, Field(ge=2)] = Field(3, description="Each rung keeps one in this many configurations.")
     rungs: Count = Field(2, description="Budgets on the way to the full one.")
     maximize: Literal[METRICS_UP] = "balanced_accuracy"  # type: ignore[valid-type]
     subject_to: dict[Literal[METRICS_DOWN], Fraction] = Field(default_factory=dict)  # type: ignore[valid-type]
-    minutes: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Stop after this long; such a search is not reproducible."
-    )
     retries: Annotated[int, Field(ge=0)] = Field(2, description="How often a trial that failed is tried again.")
 
 

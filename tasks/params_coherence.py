@@ -68,8 +68,9 @@ def _split(params: Params) -> Iterator[str]:
 
 def _search(params: Params) -> Iterator[str]:
     search, model = params.search, params.model
-    if search.rounds > search.trials:
-        yield f"search.rounds: {search.rounds} rounds for {search.trials} trials; give at most as many rounds as trials"
+    trials = search.budget.trials
+    if trials is not None and search.rounds > trials:
+        yield f"search.rounds: {search.rounds} rounds for {trials} trials; give at most as many rounds as trials"
     smallest = search.halving ** (search.rungs - 1)
     if smallest > model.epochs:
         yield (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import types
 import typing
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ValidationError
@@ -25,6 +26,12 @@ EXPECTED = {
     "model_type": "a mapping",
 }
 Path = tuple[str | int, ...]
+
+MOVED: Mapping[Path, Path] = {
+    ("search", "trials"): ("search", "budget", "trials"),
+    ("search", "minutes"): ("search", "budget", "minutes"),
+}
+"""Keys of older files, and where their values stand now."""
 
 
 def describe(error: ValidationError, raw: Mapping[str, Any], model: type[BaseModel], where: str) -> str:
@@ -71,6 +78,8 @@ def _sentences(path: Path, items: list[Any], model: type[BaseModel]) -> list[str
     key = shown(path)
     first = items[0]
     field, owner = _field(path, model)
+    if path in MOVED:
+        return [f"{key}: {_moved(path, MOVED[path], first['input'])}"]
     if first["type"] == "extra_forbidden":
         return [f"{key}: no such key. {_belongs(str(path[-1]), path, owner, model)}"]
     if first["type"] == "missing":
@@ -96,19 +105,28 @@ def _value_error(key: str, line: str) -> str:
     return f"{key}: {line}." if key else f"{line}."
 
 
+def _moved(path: Path, place: Path, value: Any) -> str:
+    """What to write in the place of a key that has moved."""
+    section, kept = shown(place[:-1]), "null" if value is None else value
+    instead = f"{section}: {{{place[-1]}: {kept}}}, or --set {shown(place)}={kept}"
+    unset = f"Remove it, and name the one limit of the search in {section}"
+    return f"it stands in {section} now. " + (f"{unset}." if value is None else f"Write {instead}.")
+
+
 def _belongs(name: str, path: Path, owner: type[BaseModel] | None, model: type[BaseModel]) -> str:
     """Where an unknown key may have been meant to stand."""
     known = list(owner.model_fields) if owner else []
-    close = nearest(name, known)
-    if close.startswith("Known"):
-        homes = [
-            f"{section}.{name}"
-            for section, field in model.model_fields.items()
-            if (inner := _model_of(field.annotation)) is not None and name in inner.model_fields
-        ]
-        if homes:
-            return f"Did you mean '{homes[0]}'?"
-    return close
+    places = {path.rpartition(".")[2]: path for path in (_keys(owner) if owner else ())} | {key: key for key in known}
+    found = [places[key] for key in get_close_matches(name, places, n=1, cutoff=0.5)]
+    found += [path for path in _keys(model) if path.endswith(f".{name}")]
+    return f"Did you mean '{found[0]}'?" if found else nearest(name, known)
+
+
+def _keys(model: type[BaseModel]) -> Iterator[str]:
+    """The path of every key that stands below another, the higher ones first."""
+    inner = {name: found for name, field in model.model_fields.items() if (found := _model_of(field.annotation))}
+    yield from (f"{name}.{key}" for name, found in inner.items() for key in found.model_fields)
+    yield from (f"{name}.{path}" for name, found in inner.items() for path in _keys(found))
 
 
 def _choices(item: Any) -> list[str]:

@@ -18,7 +18,7 @@ log = logging.getLogger("equipoise")
 SECONDS_BETWEEN_LINES = 4.0
 """A line at least every five seconds is promised, so a little less."""
 
-Unit = Literal["bytes", "trials", "steps"]
+Unit = Literal["bytes", "trials", "steps", "seconds"]
 
 
 @dataclass

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,20 @@ from models.learners import resolve_learners, spared_learners
 from models.learners.learner import Plan
 from models.metrics.names import BY_GROUP
 from models.preprocess import Preprocessor
-from models.recipe import Recipe
 from models.schema import Schema
 from tasks.params import Params
 from tasks.parts import read_rows, read_schema, rows_of, training_rows
-from tasks.progress import measured
+from tasks.progress import Unit, measured
 from tasks.scoring import device_of
 from tasks.search.board import Board
-from tasks.search.campaign import Course, Record, Terms
+from tasks.search.campaign import Course, Record, Result, Terms
 from tasks.search.choice import Goal
 from tasks.search.cluster import cluster
 from tasks.search.companions import companions_of
 from tasks.search.entrants import Entrants, entrants
 from tasks.search.ledger import Ledger, identity
 from tasks.search.progress import Progress
+from tasks.search.sizing import sizes
 from tasks.search.space import Pair, pairs
 from tasks.search.tables import Table
 from tasks.search.work import Setting, table_of
@@ -39,6 +40,7 @@ CODE = ("models", "tasks/search", "tasks/tune.py", "tasks/parts.py", "tasks/scor
 
 def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     """Write trials.json, every configuration with its results, and choice.json."""
+    began = time.monotonic()
     schema = read_schema(inputs["rows"].parent)
     rows, split = inputs["rows"].parent, inputs["split"].parent
     competing = entrants(params.search, schema, params.model.learners, lambda: rows_of(read_rows(rows), split, "train"))
@@ -48,13 +50,21 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     device = device_of(params.resources.device)
     learners, spared = resolve_learners(params.model.learners, image), spared_learners(params.model.learners)
     terms = _terms(params, pairs(recipes, learners, image, spared), schema)
+    log.info("search: encoding the rows")
+    preprocessor, tables = _encode(params, inputs, schema, terms.pairs)
+    plan = Plan(
+        budget=1, batch_size=params.model.batch_size, patience=params.model.patience, hidden=params.model.hidden,
+        device=device,
+    )  # fmt: skip
+    setting = Setting(recipes, preprocessor.inputs, plan, schema, params.evaluate, params.search.maximize, params.seed)
     ledger = Ledger(_state(outputs) / _identity(params, inputs, device))
-    board = Board(terms, ledger, params.search.minutes)
+    terms = replace(terms, sizes=sizes(terms.pairs, setting, tables))
+    board = Board(terms, ledger, params.search.budget.minutes, began)
     if board.known:
         log.info("search: going on where an interrupted search stopped, with %d trainings done", len(board.known))
     if board.finished is None:
         try:
-            _search(board, params, inputs, schema, recipes, device)
+            _search(board, params, setting, tables)
         except KeyboardInterrupt:
             kept = len(ledger.load())
             log.warning("search: stopped; %d trainings are kept, and the same command goes on from there", kept)
@@ -76,14 +86,15 @@ def _terms(params: Params, competing: tuple[Pair, ...], schema: Schema) -> Terms
         for name in [name for name in limits if name in BY_GROUP]:
             log.warning("search: the limit on %s does not apply, as the data have no sensitive attribute", name)
             del limits[name]
-    left_out = competing[search.trials :]
+    trials = search.budget.trials
+    left_out = competing[trials:] if trials is not None else ()
     if left_out:
         log.warning(
-            "search: %d trials are too few to try every recipe with every learner; left out: %s. Set search.trials to %d or more to try all",
-            search.trials, ", ".join(f"{pair.recipe.name} on {pair.learner}" for pair in left_out), len(competing),
+            "search: %d trials are too few to try every recipe with every learner; left out: %s. Set search.budget.trials to %d or more to try all",
+            trials, ", ".join(f"{pair.recipe.name} on {pair.learner}" for pair in left_out), len(competing),
         )  # fmt: skip
     return Terms(
-        pairs=competing[: search.trials], trials=search.trials, rounds=search.rounds, halving=search.halving,
+        pairs=competing[:trials], trials=trials, rounds=search.rounds, halving=search.halving,
         rungs=search.rungs, goal=Goal(search.maximize, limits), seed=params.seed,
         budgets={pair.learner: full_budget(params, pair.learner) for pair in competing},
     )  # fmt: skip
@@ -94,22 +105,15 @@ def full_budget(params: Params, learner: str) -> int:
     return params.model.iterations if learner == "trees" else params.model.epochs
 
 
-def _search(
-    board: Board, params: Params, inputs: Paths, schema: Schema, recipes: Mapping[str, Recipe], device: str
-) -> None:
-    """Encode the rows, start Ray, and train until the board is satisfied."""
-    log.info("search: encoding the rows")
-    preprocessor, tables = _encode(params, inputs, schema, board.terms.pairs)
-    plan = Plan(
-        budget=1, batch_size=params.model.batch_size, patience=params.model.patience, hidden=params.model.hidden,
-        device=device,
-    )  # fmt: skip
-    setting = Setting(recipes, preprocessor.inputs, plan, schema, params.evaluate, params.search.maximize, params.seed)
+def _search(board: Board, params: Params, setting: Setting, tables: dict[str, Table]) -> None:
+    """Start Ray, and train until the board is satisfied."""
     log.info("search: starting the processes for trials")
     note = board.ledger.directory.parent / "ray.json"
+    unit: Unit = "trials" if board.limit is None else "seconds"
+    total = board.terms.trials if board.limit is None else board.limit
     with (
-        cluster(params.resources, device, sum(t.size for t in tables.values()), note) as shares,
-        measured("search", board.terms.trials, "trials") as meter,
+        cluster(params.resources, setting.plan.device, sum(t.size for t in tables.values()), note) as shares,
+        measured("search", total, unit) as meter,
     ):
         from tasks.search.tuner import search
 
@@ -178,11 +182,17 @@ def _trial(record: Record, goal: Goal) -> dict[str, Any]:
     return {
         "trial": trial.id, "recipe": trial.pair.recipe.name, "learner": trial.pair.learner, "values": dict(trial.values),
         "seed": trial.seed, "round": trial.round,
-        "rungs": [{"budget": spent, "metrics": result.metrics} for spent, result in record.rungs],
+        "rungs": [_rung(spent, result) for spent, result in record.rungs],
         "status": record.status, "error": record.last.error, "metrics": metrics,
         "violation": None if metrics is None else goal.violation(metrics),
         "feasible": metrics is not None and goal.violation(metrics) == 0,
     }  # fmt: skip
+
+
+def _rung(spent: int, result: Result) -> dict[str, Any]:
+    """The budget and the metrics; where the clock stopped it, how much of the budget was spent."""
+    stopped = {} if result.stopped is None else {"stopped_after": result.stopped}
+    return {"budget": spent, **stopped, "metrics": result.metrics}
 
 
 STAGE = Stage(

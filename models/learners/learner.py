@@ -24,13 +24,17 @@ class Member:
 
 @dataclass(frozen=True)
 class Plan:
-    """What all members of a run share. `budget` counts epochs of a net, boosting rounds of trees."""
+    """What all members of a run share. `budget` counts epochs of a net, boosting rounds of trees.
+
+    `together` is how many members may train as one program where memory is short; None: all.
+    """
 
     budget: int
     batch_size: int = 512
     patience: int = 5
     hidden: tuple[int, ...] = (256, 256)
     device: str = "cpu"
+    together: int | None = None
 
 
 class Checkpoint(NamedTuple):
@@ -79,16 +83,28 @@ class Model(ABC):
 
 @dataclass
 class Outcome:
-    """What became of one member: its best model, or why it failed. `history` is the validation loss by epoch."""
+    """What became of one member: its best model, or why it failed. `history` is the validation loss by epoch.
+
+    `stopped` says that it was asked to end before its time; `note` is what a user should hear although no harm was done.
+    """
 
     model: Model | None
     error: str | None = None
     budget_used: int = 0
     history: list[float] = field(default_factory=list)
+    stopped: bool = False
+    note: str | None = None
+
+
+class TimeIsUp(Exception):
+    """Raised by whoever is told of an epoch's end: training is to end here, with the best models so far."""
 
 
 OnEpoch = Callable[[int, Callable[[], Checkpoint]], None]
-"""Called after each epoch (or every few boosting rounds) with the budget used, and a function that makes a checkpoint."""
+"""Called after each epoch (or every few boosting rounds) with the budget used, and a function that makes a checkpoint.
+
+It may raise TimeIsUp.
+"""
 
 
 class Learner(ABC):
@@ -104,6 +120,10 @@ class Learner(ABC):
     @abstractmethod
     def space(self) -> dict[str, Range]:
         """The learner's own hyperparameters; their keys have no dot."""
+
+    def largest_population(self, recipe: Recipe, train: Split, inputs: Input, plan: Plan) -> int:
+        """How many members can train as one program, by the memory that each takes; 1 if they train one by one."""
+        return 1
 
     @abstractmethod
     def fit(

@@ -28,6 +28,7 @@ from models.balancing.component import (
     Weigher,
 )
 from models.data import Split, Statistics
+from models.learners.batches import columns, effective_batch, numbers, partner_rows, row_order
 from models.learners.judge import validation_losses
 from models.learners.learner import Member, Outcome, Plan
 from models.learners.net_model import NetModel
@@ -36,16 +37,6 @@ from models.learners.survey import survey
 from models.learners.weights import OWN, AdamW, Weights, learning_rate_factor
 from models.nets.net import Net
 from models.recipe import Recipe
-
-STEPS_PER_EPOCH = 40
-SMALLEST_BATCH = 32
-"""Tables too small for this many batches per epoch take smaller batches, down to the smallest."""
-
-
-def effective_batch(rows: int, batch: int) -> int:
-    """The batch size for a table of `rows`: at most `batch`, a power of two below it where the table is small."""
-    wanted = max(SMALLEST_BATCH, rows // STEPS_PER_EPOCH)
-    return min(rows, batch if wanted >= batch else 1 << (wanted.bit_length() - 1))
 
 
 class Population:
@@ -78,6 +69,8 @@ class Population:
         self.names: dict[str, str] = {}
         self.phase, self.epoch = -1, 0
         self.starts = self._starts()
+        self.batch = 0
+        self.sound = self.all_sound()
 
     def _own_parameters(self, generator: torch.Generator) -> dict[str, Tensor]:
         """The parameters of every method that acts at some time, drawn in the order of the slots."""
@@ -170,57 +163,17 @@ class Population:
         """The hyperparameters of the methods that act in this phase, by key."""
         return {k: self.hyper[k] for k in self.hyper_keys}
 
-    # --- one epoch --------------------------------------------------------------------------------------------------
-
-    def _order(self, steps: int, size: int) -> Tensor:
-        """The rows of an epoch's batches [P, steps, size], drawn on the host so that every device sees the same."""
-        if self.active.sample is not None:
-            samplers = [self.method("sample", p) for p in range(len(self.alive))]
-            return self._drawn(samplers, self.state["sample"], steps, size)
-        rows = len(self.train)
-        drawn = [torch.randperm(rows, generator=self.generators[m])[: steps * size] for m in self.alive]
-        return torch.stack(drawn).reshape(len(self.alive), steps, size).to(self.device)
-
-    def _partners(self, steps: int, size: int) -> Tensor | None:
-        """The rows of the second batches that `mix` mixes in, if it asks for them."""
-        if self.active.mix is None or self.active.mix.partners() is None:
-            return None
-        return self._drawn([self.method("mix", p).partners() for p in range(len(self.alive))], {}, steps, size)
-
-    def _drawn(self, samplers: Sequence[Sampler], states: State, steps: int, size: int) -> Tensor:
-        """Rows drawn with each member's probabilities [P, steps, size]."""
-        progress, split, drawn = self.epoch / self.plan.budget, self.train, []
-        for position, (member, sampler) in enumerate(zip(self.alive, samplers, strict=True)):
-            state = {k: v[position] for k, v in states.items()}
-            order = sampler.order(state, steps, size, self.generators[member])
-            if order is not None:
-                drawn.append(order.cpu().reshape(-1))
-                continue
-            p = sampler.probabilities(state, split.labels, split.groups, self.statistics, progress)
-            edges = p.double().cumsum(0).cpu()
-            uniform = torch.rand(steps * size, generator=self.generators[member], dtype=torch.float64)
-            drawn.append(torch.searchsorted(edges, uniform * edges[-1], right=True).clamp(max=len(split) - 1))
-        return torch.stack(drawn).reshape(len(self.alive), steps, size).to(self.device)
-
-    def _drawn_numbers(self, generator: torch.Generator, steps: int, size: int) -> dict[str, Tensor]:
-        """What the methods of one member draw for an epoch's batches, by `key/name`, each [steps, …]."""
-        found = {}
-        for key, part in acting(self.active).items():
-            if isinstance(part, (Mixer, Learning)):
-                found.update({f"{key}/{k}": v for k, v in part.draw(generator, steps, size).items()})
-        return found
-
     def method(self, slot: str, position: int) -> Any:
         """The method of a slot with one member's hyperparameters."""
         hyper = {k: self.hyper[k][position] for k in self.hyper_keys}
         part = getattr(self.active, slot)
         return part.with_values(values_of(slot, hyper)) if part is not None else None
 
-    def _columns(self, rows: Tensor) -> Columns:
-        """The batch's rows [P, B] gathered from the whole tables."""
-        t = self.train
-        at = (t.numeric[rows], t.categorical[rows], t.labels[rows], t.groups[rows], t.weights[rows])
-        return (*at, rows, t.values[rows])
+    def all_sound(self) -> Tensor:
+        """In how many batches of the epoch each member's loss was finite, up to the first in which it was not [P]."""
+        return torch.zeros(len(self.alive), dtype=torch.long, device=self.device)
+
+    # --- one epoch --------------------------------------------------------------------------------------------------
 
     def _step(self, columns: Columns, draws: dict[str, Tensor], done: float, partner: Columns = ()) -> None:
         """One step of every member on its batch; `done` is the share of training that lies behind it."""
@@ -262,11 +215,13 @@ class Population:
         members = (views, state, hyper, columns, partner, draws)
         if self.single:
             loss, following = self.objective(*first((*members, progress[None])))
-            state = stacked(following)
+            losses, state = loss[None], stacked(following)
         else:
             in_dims = (0, 0, 0, 0, 0, 0, None)
             losses, state = vmap(self.objective, in_dims=in_dims, randomness="error")(*members, progress)
             loss = losses.sum(0)
+        finite = losses.detach().isfinite().reshape(len(losses), -1).all(-1)
+        self.sound += finite * (self.sound == self.batch)
         parts = None
         if loss.dim():
             parts = torch.eye(loss.shape[0], device=self.device)
@@ -351,24 +306,29 @@ class Population:
         survey(self)
         size = effective_batch(len(self.train), self.plan.batch_size)
         steps = max(1, len(self.train) // size)
-        order, partners = self._order(steps, size), self._partners(steps, size)
-        drawn = [self._drawn_numbers(self.generators[m], steps, size) for m in self.alive]
-        draws = {k: torch.stack([d[k] for d in drawn]).to(self.device) for k in drawn[0]}
+        order, partners, draws = (
+            row_order(self, steps, size),
+            partner_rows(self, steps, size),
+            numbers(self, steps, size),
+        )
         self.net.train()
         if self.frozen:
             self.net.embed.eval()
             self.net.body.eval()
+        self.sound.zero_()
         for step in range(steps):
+            self.batch = step
             done = (self.epoch + step / steps) / self.plan.budget
-            partner = self._columns(partners[:, step]) if partners is not None else ()
-            self._step(self._columns(order[:, step]), {k: v[:, step] for k, v in draws.items()}, done, partner)
+            partner = columns(self.train, partners[:, step]) if partners is not None else ()
+            drawn = {k: v[:, step] for k, v in draws.items()}
+            self._step(columns(self.train, order[:, step]), drawn, done, partner)
         self.epoch += 1
         self._judge()
 
     @torch.no_grad()
     def _judge(self) -> None:
         """Keep each member's best weights; drop members that diverged, or that have waited too long in the last phase."""
-        losses = validation_losses(self)
+        losses, sound = validation_losses(self), self.sound.cpu()
         better = losses < self.best_loss
         chosen = better.to(self.device)
         self.best = torch.where(chosen[:, None], self.weights.flat, self.best)
@@ -383,14 +343,27 @@ class Population:
             outcome.history.append(float(losses[position]))
             outcome.budget_used = self.epoch
             if not math.isfinite(losses[position]):
-                methods = ", ".join(c.name for c in self.recipe.in_training()) or "none"
-                outcome.error = f"{methods}: the validation loss is not finite in epoch {self.epoch}"
+                outcome.error = self._diverged(int(sound[position]))
             elif last and (self.waited[position] >= self.plan.patience or self.epoch == self.plan.budget):
                 outcome.model = self._model(position)
             else:
                 keep.append(position)
         if len(keep) < len(self.alive):
             self._keep(keep)
+
+    def _diverged(self, sound: int) -> str:
+        """Why a member is dropped: the methods, the epoch, and the batch if the training loss was the first to go."""
+        methods = ", ".join(c.name for c in self.recipe.in_training()) or "none"
+        if sound <= self.batch:
+            return f"{methods}: the training loss is not finite in epoch {self.epoch}, batch {sound + 1}"
+        return f"{methods}: the validation loss is not finite in epoch {self.epoch}"
+
+    def stop(self) -> None:
+        """End here, between two epochs: every member that is still on its way gives its best so far."""
+        for position, member in enumerate(self.alive):
+            self.outcomes[member].model = self._model(position)
+            self.outcomes[member].stopped = True
+        self.alive = []
 
     def _keep(self, positions: list[int]) -> None:
         self.alive = [self.alive[p] for p in positions]
@@ -404,6 +377,7 @@ class Population:
         self.hyper = {k: v[index] for k, v in self.hyper.items()}
         self.state = {key: {k: v[index] for k, v in part.items()} for key, part in self.state.items()}
         self.row_state = {k: v[index] for k, v in self.row_state.items()}
+        self.sound = self.all_sound()
 
     def _model(self, position: int) -> NetModel:
         """The member's best weights as a model of its own."""

@@ -54,6 +54,7 @@ def restore(population: Population, saved: Checkpoint) -> None:
     p.best_buffers = prefixed(get, "best_buffer/")
     p.state = {key: prefixed(get, f"state/{key}/") for key in p.state}
     p.row_state = prefixed(get, "rows/")
+    p.sound = p.all_sound()
     for i, generator in enumerate(p.generators):
         generator.set_state(tensors[f"generator/{i}"])
     for i, outcome in enumerate(numbers["outcomes"]):

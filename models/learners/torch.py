@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
@@ -12,10 +12,12 @@ from torch import Tensor
 
 from models.balancing.component import Range
 from models.data import Split
-from models.learners.learner import Checkpoint, Input, Learner, Member, OnEpoch, Outcome, Plan
+from models.learners.batches import effective_batch
+from models.learners.learner import Checkpoint, Input, Learner, Member, OnEpoch, Outcome, Plan, TimeIsUp
+from models.learners.memory import free_memory, largest_population, out_of_memory
 from models.learners.net_model import NetModel, adjusted, build_net
 from models.learners.objective import prefixed
-from models.learners.population import Population, effective_batch
+from models.learners.population import Population
 from models.learners.resume import checkpoint, restore
 from models.learners.weights import learning_rate_factor
 from models.nets.piecewise_linear import quantile_edges
@@ -68,42 +70,101 @@ class _NetLearner(Learner):
         """Train the members as populations of those that can train as one program, one after the other.
 
         Members that differ in a hyperparameter that is no number cannot share a program, nor can any where the net or a
-        method cannot be batched. A checkpoint holds what is finished and the population that is on its way.
+        method cannot be batched. A population for which memory is too short begins anew in two halves. A checkpoint holds
+        what is finished and the population that is on its way.
         """
         space = self.space()
         own = {**{k: r.default for k, r in space.items()}, **dict(recipe.learner)}
         members = [replace(m, values={**own, **m.values}) for m in members]
-        architecture = {
-            **self.architecture(recipe, inputs, train.outputs, plan), **self.fitted(train), "task": train.task,
-        }  # fmt: skip
-        runs = _runs(members, recipe.batched and build_net(architecture, 0).batched)
-        finished, first = _finished(resume) if resume is not None else ({}, 0)
-        for number, positions in enumerate(runs[first:], first):
+        architecture = self._whole_architecture(recipe, train, inputs, plan)
+        waiting = _runs(members, recipe, recipe.batched and build_net(architecture, 0).batched, plan.together)
+        finished: dict[int, Outcome] = {}
+        current = None
+        if resume is not None:
+            finished, waiting, current = _finished(resume), resume.numbers["waiting"], _current(resume)
+            if plan.together is not None and len(waiting[0]) > plan.together:
+                waiting = [own[i : i + plan.together] for own in waiting for i in range(0, len(own), plan.together)]
+                current = None
+        note, up = None, False
+        while waiting:
+            positions = waiting[0]
             chosen = [members[p] for p in positions]
-            given = recipe.with_values({k: v for k, v in chosen[0].values.items() if isinstance(v, str)})
-            nets = [build_net(architecture, m.seed) for m in chosen]
-            population = Population(given, chosen, nets, train, valid, plan)
-            population.architecture = architecture
-            if resume is not None and number == first:
-                restore(population, _current(resume))
-            while population.alive and population.epoch < plan.budget:
-                population.run_epoch()
-                if on_epoch is not None:
-                    on_epoch(population.epoch, partial(_checkpoint, finished, number, population))
-            for position, outcome in zip(positions, population.outcomes, strict=True):
+            if up:
+                outcomes = [Outcome(None, "the time was up before it began", stopped=True) for _ in chosen]
+            else:
+                report = partial(_report, on_epoch, finished, waiting)
+                try:
+                    outcomes = self._train(recipe, chosen, architecture, train, valid, plan, current, report)
+                except (RuntimeError, MemoryError) as error:
+                    if len(positions) == 1 or not out_of_memory(error):
+                        raise
+                    outcomes = []
+            current = None
+            if not outcomes:
+                half = len(positions) // 2
+                waiting[:1] = [positions[:half], positions[half:]]
+                note = f"memory was too short for {len(positions)} members at once; they trained in smaller populations"
+                free_memory(plan.device)
+                continue
+            up = up or any(outcome.stopped for outcome in outcomes)
+            for position, outcome in zip(positions, outcomes, strict=True):
+                outcome.note = note
                 finished[position] = _ready(outcome, recipe, members[position], train)
+            del waiting[0]
         return [finished[p] for p in range(len(members))]
 
+    def _train(
+        self,
+        recipe: Recipe,
+        members: Sequence[Member],
+        architecture: dict[str, Any],
+        train: Split,
+        valid: Split,
+        plan: Plan,
+        resume: Checkpoint | None,
+        report: Callable[[Population], None],
+    ) -> list[Outcome]:
+        """Train one population to the end of its budget, or of the time."""
+        given = recipe.with_values(recipe.shared_values(members[0].values))
+        nets = [build_net(architecture, m.seed) for m in members]
+        population = Population(given, members, nets, train, valid, plan)
+        population.architecture = architecture
+        if resume is not None:
+            restore(population, resume)
+        try:
+            while population.alive and population.epoch < plan.budget:
+                population.run_epoch()
+                report(population)
+        except TimeIsUp:
+            population.stop()
+        return population.outcomes
 
-def _runs(members: Sequence[Member], batched: bool) -> list[list[int]]:
+    def _whole_architecture(self, recipe: Recipe, train: Split, inputs: Input, plan: Plan) -> dict[str, Any]:
+        made = self.architecture(recipe, inputs, train.outputs, plan)
+        return {**made, **self.fitted(train), "task": train.task}
+
+    def largest_population(self, recipe: Recipe, train: Split, inputs: Input, plan: Plan) -> int:
+        """By the memory that a member of this net takes; 1 if the recipe or the net cannot be batched."""
+        net = build_net(self._whole_architecture(recipe, train, inputs, plan), 0)
+        return largest_population(net, inputs, len(train), plan) if recipe.batched and net.batched else 1
+
+
+def _runs(members: Sequence[Member], recipe: Recipe, batched: bool, together: int | None) -> list[list[int]]:
     """Positions of the members that train together, in the order in which they train."""
-    if not batched:
-        return [[p] for p in range(len(members))]
     groups: dict[str, list[int]] = {}
     for position, member in enumerate(members):
-        fixed = {k: v for k, v in sorted(member.values.items()) if isinstance(v, str)}
-        groups.setdefault(json.dumps(fixed), []).append(position)
-    return list(groups.values())
+        kind = json.dumps(recipe.shared_values(member.values)) if batched else str(position)
+        groups.setdefault(kind, []).append(position)
+    size = together or len(members)
+    return [own[i : i + size] for own in groups.values() for i in range(0, len(own), size)]
+
+
+def _report(
+    on_epoch: OnEpoch | None, finished: dict[int, Outcome], waiting: list[list[int]], population: Population
+) -> None:
+    """Tell whoever asked how far a population is."""
+    if on_epoch is not None:
+        on_epoch(population.epoch, partial(_checkpoint, finished, waiting, population))
 
 
 def _ready(outcome: Outcome, recipe: Recipe, member: Member, train: Split) -> Outcome:
@@ -114,8 +175,8 @@ def _ready(outcome: Outcome, recipe: Recipe, member: Member, train: Split) -> Ou
     return outcome
 
 
-def _checkpoint(finished: dict[int, Outcome], number: int, population: Population) -> Checkpoint:
-    """The members that are finished, and the population that is on its way."""
+def _checkpoint(finished: dict[int, Outcome], waiting: list[list[int]], population: Population) -> Checkpoint:
+    """The members that are finished, those that wait, and the population that is on its way, the first of the waiting."""
     current = checkpoint(population)
     tensors: dict[str, Tensor] = {f"current/{k}": v for k, v in current.tensors.items()}
     outcomes = {}
@@ -123,26 +184,29 @@ def _checkpoint(finished: dict[int, Outcome], number: int, population: Populatio
         model = outcome.model
         outcomes[str(position)] = {
             "error": outcome.error, "budget_used": outcome.budget_used, "history": list(outcome.history),
-            "architecture": model.architecture() if model is not None else None,
+            "note": outcome.note, "architecture": model.architecture() if model is not None else None,
         }  # fmt: skip
         if model is not None:
             tensors.update({f"finished/{position}/{k}": v.cpu() for k, v in model.tensors().items()})
-    return Checkpoint(tensors, {"run": number, "finished": outcomes, "current": current.numbers})
+    numbers = {"waiting": [list(p) for p in waiting], "finished": outcomes, "current": current.numbers}
+    return Checkpoint(tensors, numbers)
 
 
 def _current(saved: Checkpoint) -> Checkpoint:
     return Checkpoint(prefixed(saved.tensors, "current/"), saved.numbers["current"])
 
 
-def _finished(saved: Checkpoint) -> tuple[dict[int, Outcome], int]:
-    """The outcomes that a checkpoint holds, by position, and the number of the run to go on with."""
+def _finished(saved: Checkpoint) -> dict[int, Outcome]:
+    """The outcomes that a checkpoint holds, by position."""
     found = {}
     for name, outcome in saved.numbers["finished"].items():
         model = None
         if outcome["architecture"] is not None:
             model = NetModel(outcome["architecture"], prefixed(saved.tensors, f"finished/{name}/"))
-        found[int(name)] = Outcome(model, outcome["error"], outcome["budget_used"], list(outcome["history"]))
-    return found, saved.numbers["run"]
+        found[int(name)] = Outcome(
+            model, outcome["error"], outcome["budget_used"], list(outcome["history"]), note=outcome["note"]
+        )
+    return found
 
 
 class MLP(_NetLearner):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,7 +18,7 @@ from models.balancing.component import Loss, Range, Weigher
 from models.data import Split, Statistics
 from models.learners import model_class
 from models.learners.growing_trees import Plot, grown
-from models.learners.learner import Checkpoint, Input, Learner, Member, Model, OnEpoch, Outcome, Plan
+from models.learners.learner import Checkpoint, Input, Learner, Member, Model, OnEpoch, Outcome, Plan, TimeIsUp
 from models.learners.tree_bins import numeric_bounds, numeric_codes
 from models.learners.trees_model import export
 from models.recipe import Recipe
@@ -43,8 +44,8 @@ class Boosting(HistGradientBoostingClassifier):
     """
 
     def watched(self, patience: int, after_round: Callable[[int], None]) -> Boosting:
-        """Set what happens after each round; not constructor parameters, so that scikit-learn leaves them alone."""
-        self._patience, self._after_round = patience, after_round
+        """Set what happens after each round, where TimeIsUp ends boosting; not constructor parameters, so that scikit-learn leaves them alone."""
+        self._patience, self._after_round, self.stopped = patience, after_round, False
         return self
 
     def _should_stop(self, scores: list[float]) -> bool:
@@ -52,7 +53,11 @@ class Boosting(HistGradientBoostingClassifier):
         if not math.isfinite(scores[-1]):
             raise Stopped(f"the validation loss is not finite in round {rounds}")
         if rounds:
-            self._after_round(rounds)
+            try:
+                self._after_round(rounds)
+            except TimeIsUp:
+                self.stopped = True
+                return True
         return rounds - best >= self._patience
 
 
@@ -101,6 +106,9 @@ class Trees(Learner):
         outcomes = _restore(resume) if resume is not None else []
         with threadpool_limits(1, user_api="openmp"):
             for member in members[len(outcomes) :]:
+                if outcomes and outcomes[-1].stopped:
+                    outcomes.append(Outcome(None, "the time was up before it began", stopped=True))
+                    continue
 
                 def report(rounds: int) -> None:
                     if on_epoch is not None and (rounds % REPORT_EVERY == 0 or rounds == plan.budget):
@@ -149,7 +157,8 @@ class Trees(Learner):
         if recipe.grow is not None:
             plot = Plot(train, valid, inputs, codes, bounds, table(train, codes, bounds), weights, valid_weights)
             outcome = grown(recipe.grow, member, plan, plot, arguments)
-            report(plan.budget)
+            with contextlib.suppress(TimeIsUp):
+                report(plan.budget)
             return outcome
         boosting = Boosting(
             **arguments,
@@ -173,7 +182,7 @@ class Trees(Learner):
         losses = [-float(score) for score in boosting.validation_score_]
         best = max(1, int(np.argmin(losses)))
         model = export(boosting, best, codes, bounds, train.classes, len(train))
-        return Outcome(model, None, len(losses) - 1, losses[1:])
+        return Outcome(model, None, len(losses) - 1, losses[1:], boosting.stopped and len(losses) - 1 < plan.budget)
 
 
 def category_codes(categories: Tensor, cardinalities: tuple[int, ...]) -> list[NDArray[np.float64]]:

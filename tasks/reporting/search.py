@@ -17,6 +17,8 @@ from tasks.reporting.svg import domain
 from tasks.reporting.tradeoff_chart import Mark, tradeoff
 
 Trial = Mapping[str, Any]
+JUDGED = ("finished", "stopped")
+"""What became of the trials that are ranked: those with the full budget, and those that the clock stopped on their way to it."""
 BASELINE_WORDS = {"none": "baseline: no balancing", "prior_threshold": "baseline: threshold only"}
 
 
@@ -101,7 +103,7 @@ def search_view(record: Mapping[str, Any], choice: Mapping[str, Any]) -> Search:
     limits = {str(k): float(v) for k, v in (record["objective"].get("subject_to") or {}).items()}
     trials: Sequence[Trial] = record["trials"]
     picked = choice.get("trial")
-    ranked = [t for t in trials if t["status"] == "finished" or t["trial"] == picked]
+    ranked = [t for t in trials if t["status"] in JUDGED or t["trial"] == picked]
     finished = sorted(ranked, key=lambda t: _rank(t, objective, picked))
     stopped = sorted((t for t in trials if t not in ranked), key=lambda t: int(t["trial"]))
     ends = [v for t in finished for v in _objective_values(t, objective)]
@@ -217,7 +219,7 @@ def _plot(metric: str, limit: float, objective: str, trials: Sequence[Trial], ch
         x, y = finite(metrics.get(metric)), finite(metrics.get(objective))
         if trial["status"] == "failed" or x is None or y is None:
             continue
-        early = trial["status"] != "finished"
+        early = trial["status"] not in JUDGED
         kind = "early" if early else "feasible" if trial.get("feasible") else "infeasible"
         chosen = trial["trial"] == choice.get("trial")
         named = trial["trial"] in best
@@ -233,7 +235,7 @@ def _best_baselines(trials: Sequence[Trial], objective: str, picked: Any) -> set
     """The best finished trial of each baseline: the one that carries the name in the plots."""
     found = set()
     for recipe in BASELINES:
-        mine = [t for t in trials if t["recipe"] == recipe and t["status"] == "finished"]
+        mine = [t for t in trials if t["recipe"] == recipe and t["status"] in JUDGED]
         if mine:
             found.add(int(min(mine, key=lambda t: _rank(t, objective, picked))["trial"]))
     return found
@@ -246,6 +248,8 @@ def _summary(trials: Sequence[Trial], feasible: int) -> str:
     parts.append(f"{by['finished']} finished")
     if by["halved"]:
         parts.append(f"{by['halved']} stopped early")
+    if by["stopped"]:
+        parts.append(f"{by['stopped']} stopped by the clock")
     if by["failed"]:
         parts.append(f"{by['failed']} failed")
     return "; ".join(parts) + f". {feasible} of the finished {'keeps' if feasible == 1 else 'keep'} every limit."

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import functools
+import logging
 import time
 from collections.abc import Callable, Iterable
 
 from tasks.search.campaign import Course, Key, Result, Run, Terms, course, round_sizes
 from tasks.search.ledger import Ledger
 
+log = logging.getLogger("equipoise")
+
+CLOSE = 0.02
+"""Share of the time limit that is too little to begin anything in."""
+
+ENDING = 2.0
+"""Seconds that a search needs to stop its processes and to write its record."""
+
 
 class Board:
     """Hands out runs in order, at most `at_once` of them, and takes their results in any order.
 
     Results that the ledger has are taken from there. `runs` are all that were due so far, those of the present stage
-    among them.
+    among them. With `minutes`, counted from
+    `began`, nothing is handed out once the time is up, and what was not begun is left out.
     """
 
-    def __init__(self, terms: Terms, ledger: Ledger, minutes: float | None = None) -> None:
+    def __init__(
+        self,
+        terms: Terms,
+        ledger: Ledger,
+        minutes: float | None = None,
+        began: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.terms = terms
         self.ledger = ledger
         self.at_once = 1
@@ -29,15 +46,17 @@ class Board:
         self.under_way: set[str] = set()
         self.stages = 0
         self.on_stage: Callable[[], None] = lambda: None
-        self._minutes = minutes
-        self._began = time.monotonic() - ledger.seconds()
-        self._course = course(terms, self._over)
+        self.limit = None if minutes is None else 60 * minutes
+        self._clock = clock
+        self._began = (clock() if began is None else began) - ledger.seconds()
+        self._course = course(terms, lambda: self.late)
         self._go(functools.partial(next, self._course))
         self._proceed()
 
     def next(self) -> Run | None:
         """A run that may start now, or None."""
-        if len(self.under_way) >= self.at_once:
+        self.close_if_late()
+        if len(self.under_way) >= self.at_once or (self.late and self.under_way):
             return None
         for run in self.stage:
             if run.name not in self.under_way and not self.has(run):
@@ -57,8 +76,34 @@ class Board:
     @property
     def in_last_stage(self) -> bool:
         """Whether nothing comes after the present stage."""
+        if not self.stage or self.terms.trials is None:
+            return not self.stage
         rounds = sum(size > 0 for size in round_sizes(self.terms))
-        return not self.stage or (self.stage[0].round, self.stage[0].rung) == (rounds - 1, self.terms.rungs - 1)
+        return (self.stage[0].round, self.stage[0].rung) == (rounds - 1, self.terms.rungs - 1)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long training may go on, so that the search ends in time; None without a limit."""
+        return None if self.limit is None else self.limit - ENDING - self.spent
+
+    @property
+    def late(self) -> bool:
+        """Whether the time is up, or about to be."""
+        return self.limit is not None and self.spent >= min(self.limit - ENDING, (1 - CLOSE) * self.limit)
+
+    @property
+    def spent(self) -> float:
+        """Seconds that this search has taken so far, over all its starts."""
+        return self._clock() - self._began
+
+    def close_if_late(self) -> None:
+        """Once the time is up and nothing is under way any more, end the stage without what was not begun."""
+        if not self.late or not self.stage or self.under_way or not self._any_sound:
+            return
+        left = sum(len(run.trials) for run in self.stage if not self.has(run))
+        if left:
+            log.info("search: the time is up; %d more configurations were not begun", left)
+        self._guarded(self._step_with_what_is_known)
 
     def adopt(self, names: Iterable[str]) -> None:
         """These runs are under way already: a restored search goes on with them."""
@@ -73,19 +118,37 @@ class Board:
         run = next((r for r in self.stage if r.name == name), None)
         if run is None or self.has(run):
             return
-        try:
-            for key, result in zip(run.keys, results, strict=True):
-                self.ledger.write(key, result)
-                self.known[key] = result
-            self.ledger.spent(time.monotonic() - self._began)
-            self._proceed()
-        except Exception as error:  # noqa: BLE001 - raised by whoever runs the search, once Tune has ended
-            self.error, self.stage = error, []
+        self._guarded(functools.partial(self._take, run, results))
+        self.close_if_late()
 
     def fail(self, name: str, reason: str) -> None:
         """A run that failed more often than it may: all its trials have failed."""
         run = next((r for r in self.stage if r.name == name), None)
         self.record(name, [Result(None, reason) for _ in (run.trials if run else ())])
+
+    def end(self, error: Exception) -> None:
+        """Hand out nothing more, for this reason; what is known stays known."""
+        self.error, self.stage = error, []
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - raised by whoever runs the search, once Tune has ended
+            self.end(error)
+
+    def _take(self, run: Run, results: list[Result]) -> None:
+        for note in dict.fromkeys(result.note for result in results if result.note):
+            log.warning("search: %s on %s: %s", run.pair.recipe.name, run.pair.learner, note)
+        for key, result in zip(run.keys, results, strict=True):
+            self.ledger.write(key, result)
+            self.known[key] = result
+        self.ledger.spent(self.spent)
+        self._proceed()
+
+    @property
+    def _any_sound(self) -> bool:
+        """Whether there is something to choose from."""
+        return any(self.known[key].metrics is not None for run in self.runs for key in run.keys if key in self.known)
 
     def _go(self, step: Callable[[], list[Run]]) -> None:
         """Take one step of the course."""
@@ -100,8 +163,8 @@ class Board:
     def _proceed(self) -> None:
         """Go on as far as the results are known."""
         while self.finished is None and all(self.has(run) for run in self.stage):
-            results: dict[Key, Result] = {key: self.known[key] for run in self.stage for key in run.keys}
-            self._go(functools.partial(self._course.send, results))
+            self._step_with_what_is_known()
 
-    def _over(self) -> bool:
-        return self._minutes is not None and time.monotonic() - self._began > 60 * self._minutes
+    def _step_with_what_is_known(self) -> None:
+        known: dict[Key, Result] = {key: self.known[key] for run in self.stage for key in run.keys if key in self.known}
+        self._go(functools.partial(self._course.send, known))

@@ -6,7 +6,7 @@ same results give the same search, whatever ran at once and however often it was
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +14,15 @@ from models.errors import EquipoiseError
 from models.seeds import derive_seed
 from tasks.search.choice import Goal, Standing
 from tasks.search.halving import budget, survivors
+from tasks.search.populations import Sizes, populations
 from tasks.search.space import Pair
 from tasks.search.suggestions import Told, suggest
 
 Key = tuple[int, int, int]
 """Round, rung and trial: what a result belongs to."""
+
+ROUND = 24
+"""Trials in each round but the first of a search that the clock limits."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Run:
-    """One training: some trials of one pair, for one budget. They share the recipe, so that a population can hold them."""
+    """One training: trials of one pair for one budget, which train as one population where there are several."""
 
     round: int
     rung: int
@@ -51,29 +55,40 @@ class Run:
     @property
     def name(self) -> str:
         """How it is called on disk and in logs."""
-        return f"round{self.round}-rung{self.rung}-trial{'-'.join(str(t.id) for t in self.trials)}"
+        others = f"-and-{len(self.trials) - 1}" if len(self.trials) > 1 else ""
+        return f"round{self.round}-rung{self.rung}-trial{self.trials[0].id}{others}"
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a trial on one rung: its metrics on validation rows, or the error."""
+    """What became of a trial on one rung: its metrics on validation rows, or the error.
+
+    `stopped` is how much of its budget it had spent when the time of the search was up; None if it had all of it. `note`
+    is what a user should hear although no harm was done; it is no part of the record.
+    """
 
     metrics: dict[str, float | None] | None
     error: str | None = None
+    stopped: int | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
 class Terms:
-    """Everything that decides the course of a search. `budgets` is the full budget of each learner."""
+    """Everything that decides the course of a search. `budgets` is the full budget of each learner.
+
+    `trials` is None in a search that the clock limits. `sizes` says how many trials of a pair one population may hold.
+    """
 
     pairs: tuple[Pair, ...]
-    trials: int
+    trials: int | None
     rounds: int
     halving: int
     rungs: int
     goal: Goal
     seed: int
     budgets: Mapping[str, int]
+    sizes: Sizes = field(default_factory=Sizes)
 
 
 @dataclass
@@ -103,40 +118,50 @@ class Course:
     limited: bool
 
     def candidates(self) -> list[Record]:
-        """The trials that may be chosen: those with the full budget; if the clock left none, those that came furthest."""
+        """The trials that may be chosen: those that got the full budget, or all of it that the clock left them.
+
+        If there are none of either, those that came furthest.
+        """
         alive = [r for r in self.records if r.last.metrics is not None]
-        finished = [r for r in alive if r.status == "finished"]
+        finished = [r for r in alive if r.status in ("finished", "stopped")]
         if finished:
             return finished
         furthest = max((len(r.rungs) for r in alive), default=0)
         return [r for r in alive if len(r.rungs) == furthest]
 
 
-def round_sizes(terms: Terms) -> list[int]:
-    """How many trials each round holds: every pair once, then the rest in equal parts."""
+def round_sizes(terms: Terms) -> Iterator[int]:
+    """How many trials each round holds: every pair once, then the rest in equal parts; without end if the clock limits it."""
+    if terms.trials is None:
+        yield len(terms.pairs)
+        while True:
+            yield ROUND
     first = min(len(terms.pairs), terms.trials)
     rest, later = terms.trials - first, terms.rounds - 1
     if later == 0:
-        return [terms.trials]
-    return [first, *(rest // later + (1 if i < rest % later else 0) for i in range(later))]
+        yield terms.trials
+        return
+    yield first
+    yield from (rest // later + (1 if i < rest % later else 0) for i in range(later))
 
 
 def course(terms: Terms, over: Callable[[], bool]) -> Generator[list[Run], Mapping[Key, Result], Course]:
     """Yields what to train, all of which can run at once, and is sent the results; returns the finished search.
 
-    `over` says whether the time is up; it is asked before each stage but the first.
+    `over` says whether the time is up; it is asked before each stage but the first. What then has no result was not begun.
     """
     records: list[Record] = []
     limited = False
     for round_, size in enumerate(round_sizes(terms)):
-        if limited or size == 0:
-            continue
+        if limited or (round_ and over()):
+            limited = True
+            break
         trials = _trials(terms, round_, size, records)
         mine = {trial.id: Record(trial) for trial in trials}
         records.extend(mine.values())
         running = list(trials)
         for rung in range(terms.rungs):
-            if (round_ or rung) and over():
+            if rung and over():
                 limited = True
                 break
             runs = _runs(terms, running, round_, rung)
@@ -146,13 +171,20 @@ def course(terms: Terms, over: Callable[[], bool]) -> Generator[list[Run], Mappi
             contest = []
             for run in runs:
                 for trial, key in zip(run.trials, run.keys, strict=True):
+                    if key not in results:
+                        limited = True
+                        continue
                     record = mine[trial.id]
                     record.rungs.append((run.budget, results[key]))
                     record.status = _status(terms, run, results[key])
+                    limited = limited or results[key].stopped is not None
                     if not trial.protected:
                         contest.append(record.standing)
+            if limited:
+                break
             going_on = set(survivors(contest, terms.halving, terms.goal)) if contest else set()
             running = [t for t in running if t.id in going_on]
+        records = [record for record in records if record.rungs]
         if all(record.last.metrics is None for record in records):
             raise EquipoiseError(_all_failed(records))
     return Course(records, limited)
@@ -185,19 +217,32 @@ def _told(goal: Goal, records: Sequence[Record]) -> list[Told]:
 
 
 def _runs(terms: Terms, running: Sequence[Trial], round_: int, rung: int) -> list[Run]:
-    """One run per trial, in their order. Protected trials get the full budget at once, so that they never wait."""
-    runs = []
-    for trial in running:
+    """The populations of a stage, in the order of their first trials.
+
+    Every rung trains from the start, with all of its learning rate and phases in its own budget: what a recipe does last
+    (deferred weights, a classifier trained anew) is then part of what it is judged by, on the first rung as on the last.
+    Protected trials get the full budget at once, so that they never wait.
+    """
+
+    def spent(trial: Trial) -> int:
         full = terms.budgets[trial.pair.learner]
-        spent = full if trial.protected else budget(full, terms.halving, terms.rungs, rung)
-        runs.append(Run(round_, rung, trial.pair, (trial,), spent))
-    return runs
+        return full if trial.protected else budget(full, terms.halving, terms.rungs, rung)
+
+    together = populations([(trial.pair, trial.values, spent(trial)) for trial in running], terms.sizes)
+    return [
+        Run(
+            round_, rung, running[positions[0]].pair, tuple(running[p] for p in positions), spent(running[positions[0]])
+        )
+        for positions in together
+    ]
 
 
 def _status(terms: Terms, run: Run, result: Result) -> str:
     if result.metrics is None:
         return "failed"
-    return "finished" if run.budget == terms.budgets[run.pair.learner] else "halved"
+    if run.budget < terms.budgets[run.pair.learner]:
+        return "halved"
+    return "finished" if result.stopped is None else "stopped"
 
 
 def _all_failed(records: Sequence[Record]) -> str:

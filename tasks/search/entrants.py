@@ -120,6 +120,6 @@ def _situation(
         learners=resolve_learners(learners, image),
         maximize=search.maximize,
         subject_to=search.subject_to,
-        trials=search.trials,
+        trials=search.budget.trials,
         spared=spared_learners(learners),
     )

@@ -36,7 +36,8 @@ class Ledger:
         for path in sorted(self._results.glob("*.json")):
             try:
                 value = json.loads(path.read_text(encoding="utf-8"))
-                found[(value["round"], value["rung"], value["trial"])] = Result(value["metrics"], value["error"])
+                result = Result(value["metrics"], value["error"], value["stopped"])
+                found[(value["round"], value["rung"], value["trial"])] = result
             except (ValueError, KeyError, TypeError):
                 path.unlink()
         return found
@@ -44,7 +45,10 @@ class Ledger:
     def write(self, key: Key, result: Result) -> None:
         """Add a result, whole or not at all."""
         round_, rung, trial = key
-        value = {"round": round_, "rung": rung, "trial": trial, "metrics": result.metrics, "error": result.error}
+        value = {
+            "round": round_, "rung": rung, "trial": trial, "metrics": result.metrics, "error": result.error,
+            "stopped": result.stopped,
+        }  # fmt: skip
         write_json(self._results / f"round{round_}-rung{rung}-trial{trial}.json", value)
 
     def seconds(self) -> float:

@@ -28,20 +28,24 @@ class Progress:
             self.tell()
 
     def tell(self) -> None:
-        """Say how far it is: the training done in all trials together, as a number of trials."""
+        """Say how far it is: the training done in all trials together, as a number of trials; or the time that has passed."""
         self._last = time.monotonic()
         board, (words, value) = self._board, self._best()
         best = f"best {board.terms.goal.maximize} {value:.4f} ({words})" if value is not None else ""
         running = f"{len(board.under_way)} running" if board.under_way else ""
-        note = ", ".join(part for part in (running, best) if part)
-        self._meter.update(self.share() * board.terms.trials, note=note)
+        tried = f"{len({key[2] for key in board.known})} tried" if board.limit is not None else ""
+        note = ", ".join(part for part in (running, tried, best) if part)
+        if board.limit is not None:
+            self._meter.update(min(board.spent, board.limit), note=note)
+        else:
+            self._meter.update(self.share() * (board.terms.trials or 0), note=note)
 
     def share(self) -> float:
         """How much of all training is over, counted in budgets."""
         board = self._board
         if board.finished is not None:
             return 1.0
-        due = [(run, run.budget / board.terms.budgets[run.pair.learner]) for run in board.runs]
+        due = [(run, len(run.trials) * run.budget / board.terms.budgets[run.pair.learner]) for run in board.runs]
         ahead = sum(count * share for count, share in self._ahead())
         return sum(share for run, share in due if board.has(run)) / (sum(share for _, share in due) + ahead)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
 import os
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,13 @@ from ray.exceptions import RayTaskError
 from ray.tune.search import Searcher
 
 from models.data import Split
+from models.errors import DeviceLostError
 from models.learners import learner
 from models.learners.learner import Checkpoint
 from tasks.search.board import Board
 from tasks.search.campaign import Result
 from tasks.search.cluster import Shares
+from tasks.search.deadline import Deadline
 from tasks.search.progress import Progress
 from tasks.search.tables import Table
 from tasks.search.work import Job, Setting, carry_out
@@ -46,13 +50,21 @@ START_SECONDS = 3.0
 
 STAGE_FILE = "stage"
 
+GO_ON = (
+    "The accelerator does not answer any more. What is finished is kept, and what was under way has a checkpoint: once the "
+    "accelerator is back, the same command goes on from there."
+)
+
 STATE = ("tuner.pkl", "experiment_state-", "search_gen_state-")
 """The files that a Tuner needs to be restored."""
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What Ray hands to every trial: the setting, and where the tables are. References are in a mapping, so they stay references."""
+    """What Ray hands to every trial: the setting, and where the tables are. References are in a mapping, so they stay references.
+
+    `deadline` is in seconds since 1970, by which training has to end; `session` names this start of the search.
+    """
 
     setting: Setting
     tables: Mapping[str, Any]
@@ -60,6 +72,8 @@ class Shared:
     checkpoint_seconds: float
     stage_file: str
     at_once: int
+    deadline: float | None
+    session: str
 
 
 @dataclass
@@ -105,7 +119,11 @@ def search(
     directory = board.ledger.directory.resolve()
     name = directory.name
     known = frozenset(run.name for run in board.runs if board.has(run))
-    shared = Shared(setting, references, known, CHECKPOINT_SECONDS, str(directory / STAGE_FILE), shares.at_once)
+    left = board.seconds_left
+    shared = Shared(
+        setting, references, known, CHECKPOINT_SECONDS, str(directory / STAGE_FILE), shares.at_once,
+        None if left is None else time.time() + left, uuid.uuid4().hex,
+    )  # fmt: skip
     trainable = _trainable(shared, shares)
     board.at_once = shares.at_once
     # By default Tune asks a searcher for one trial at a time, and starts the next process when the last one is up.
@@ -159,7 +177,7 @@ def _restored(directory: Path, trainable: Any) -> tune.Tuner | None:
     if not attempts or not all(any(attempts[-1].glob(f"{kind}*")) for kind in STATE):
         return None
     log.info("search: restoring the trials that were under way")
-    return tune.Tuner.restore(str(attempts[-1]), trainable, resume_unfinished=True)
+    return tune.Tuner.restore(str(attempts[-1]), trainable, resume_unfinished=True, resume_errored=True)
 
 
 def _fresh(directory: Path, trainable: Any, retries: int) -> tune.Tuner:
@@ -223,20 +241,26 @@ class Results(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Several times a second, whatever happens."""
-        _searches[self._search].progress.tell_now_and_then()
+        live = _searches[self._search]
+        live.board.close_if_late()
+        live.progress.tell_now_and_then()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A run is over; a trial that only waited, and a restored one that was known already, say nothing."""
         found = json.loads((trial.last_result or {}).get("results", "[]"))
         if found:
             live = _searches[self._search]
-            live.board.record(_name(trial), [Result(r["metrics"], r["error"]) for r in found])
+            live.board.record(_name(trial), [Result(**r) for r in found])
             live.progress.tell()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A run has failed more often than it may."""
-        live = _searches[self._search]
-        live.board.fail(_name(trial), _reason(trial.get_pickled_error()))
+        """A run has failed more often than it may. Without its accelerator the whole search ends, to be gone on with."""
+        live, error = _searches[self._search], _error(trial)
+        cause = error.cause if isinstance(error, RayTaskError) else None
+        if isinstance(cause, DeviceLostError):
+            live.board.end(DeviceLostError(f"tune: {cause}. {GO_ON}"))
+        else:
+            live.board.fail(_name(trial), _reason(error))
         live.progress.tell()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -245,6 +269,16 @@ class Results(tune.Callback):
 
 def _name(ray_trial: Any) -> str:
     return str(json.loads(ray_trial.config[JOB])["name"])
+
+
+def _error(ray_trial: Any) -> Exception | None:
+    """What ended a trial, as this process has just written it down: Tune looks where it will be only later."""
+    path = ray_trial.pickled_error_file
+    if path is None or not Path(path).is_file():
+        found: Exception | None = ray_trial.get_pickled_error()
+        return found
+    error: Exception = ray.cloudpickle.loads(Path(path).read_bytes())
+    return error
 
 
 def _reason(error: Exception | None) -> str:
@@ -279,8 +313,33 @@ def trial(config: Mapping[str, Any], shared: Shared | None = None) -> None:
                 tune.report({"epoch": epoch}, checkpoint=tune.Checkpoint.from_directory(directory))
             last = time.monotonic()
 
-    results = carry_out(job, shared.setting, lambda name: _split(shared, name), _resume(), on_epoch)
+    with _alive(Path(shared.stage_file).parent / "alive", job.name, shared.session) as deaths:
+        if deaths > 1:
+            # Most likely it needs more memory than there is.
+            job = replace(job, together=max(1, len(job.members) >> (deaths - 1)))
+        results = carry_out(
+            job, shared.setting, lambda name: _split(shared, name), _resume(), on_epoch, _deadline(shared.deadline)
+        )
     tune.report({"results": json.dumps([asdict(result) for result in results])})
+
+
+@functools.cache
+def _deadline(at: float | None) -> Deadline:
+    """One per process, as it remembers the pace."""
+    return Deadline(at)
+
+
+@contextlib.contextmanager
+def _alive(directory: Path, name: str, session: str) -> Iterator[int]:
+    """Leaves a mark while a trial is alive; gives the number of processes that died in this trial since the search's start."""
+    directory.mkdir(parents=True, exist_ok=True)
+    deaths = list(directory.glob(f"{name}.{session}.*"))
+    mark = directory / f"{name}.{session}.{os.getpid()}"
+    mark.touch()
+    try:
+        yield len(deaths)
+    finally:
+        mark.unlink(missing_ok=True)
 
 
 def _hold(path: Path, stage: int) -> None:

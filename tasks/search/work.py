@@ -11,9 +11,10 @@ import torch
 
 from models.adjustment import apply_adjusters, average, fit_adjusters
 from models.data import Split, Statistics
-from models.errors import EquipoiseError
+from models.errors import DeviceLostError, EquipoiseError
 from models.learners import learner
-from models.learners.learner import Checkpoint, Input, Member, Model, OnEpoch, Plan
+from models.learners.learner import Checkpoint, Input, Member, Model, OnEpoch, Outcome, Plan
+from models.learners.memory import device_lost
 from models.metrics.calibration import ece_by_chance
 from models.metrics.fairness import Evidence
 from models.metrics.figures import Terms as Figures
@@ -27,6 +28,7 @@ from models.schema import Schema
 from tasks.params import Evaluate
 from tasks.scoring import attribute_ids, validation_metrics
 from tasks.search.campaign import Result, Run
+from tasks.search.deadline import Deadline
 
 TRAINING = "train"
 """Name of the training table as it is; the others are called by their resampler."""
@@ -47,13 +49,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class Job:
-    """A run as data: what goes to a worker."""
+    """A run as data: what goes to a worker. `together` is how many members may train at once, where memory is short."""
 
     name: str
     recipe: str
     learner: str
     budget: int
     members: tuple[tuple[Mapping[str, Any], int], ...]
+    together: int | None = None
 
     @staticmethod
     def of(run: Run) -> Job:
@@ -73,12 +76,15 @@ def carry_out(
     table: Callable[[str], Split],
     resume: Checkpoint | None = None,
     on_epoch: OnEpoch | None = None,
+    deadline: Deadline | None = None,
 ) -> list[Result]:
     """Train every member for the whole budget from its start, and score it: a function of its arguments alone.
 
-    A member that fails in a way that would repeat itself is a result too; anything else is raised, with how far the
-    training had come, so that it can be tried again.
+    With a deadline, training ends at the last epoch that leaves time for the scores. A member that fails in a way that
+    would repeat itself is a result too; anything else is raised, with how far the training had come, so that it can be
+    tried again. An accelerator that does not answer any more is a DeviceLostError.
     """
+    deadline = deadline or Deadline(None)
     recipe, chosen = setting.recipes[job.recipe], learner(job.learner)
     device = setting.plan.device if chosen.accelerated else "cpu"
     train, valid, calib = (table(name).to(device) for name in (table_of(recipe), "valid", "calib"))
@@ -88,22 +94,34 @@ def carry_out(
         reached[0] = epoch
         if on_epoch is not None:
             on_epoch(epoch, make)
+        deadline.check()
 
-    plan = replace(setting.plan, budget=job.budget, device=device)
+    plan = replace(setting.plan, budget=job.budget, device=device, together=job.together)
+    deadline.begin(len(job.members))
     members = [Member(values, seed) for values, seed in job.members]
     try:
         outcomes = chosen.fit(recipe, members, train, valid, setting.inputs, plan, resume, watched)
-        statistics = Statistics.of(train)
-        return [
-            Result(None, f"{who}: {outcome.error}")
-            if outcome.model is None
-            else Result(_metrics(recipe.with_values(values), [outcome.model], valid, calib, statistics, setting))
-            for outcome, (values, _) in zip(outcomes, job.members, strict=True)
-        ]
+        with deadline.scoring():
+            statistics = Statistics.of(train)
+            return [
+                _result(who, recipe.with_values(values), outcome, valid, calib, statistics, setting)
+                for outcome, (values, _) in zip(outcomes, job.members, strict=True)
+            ]
     except EquipoiseError as error:
         return [Result(None, f"{who}, epoch {reached[0]}: {error}") for _ in members]
     except Exception as error:
-        raise RuntimeError(f"{who}, epoch {reached[0]}: {type(error).__name__}: {error}") from error
+        text = f"{who}, epoch {reached[0]}: {type(error).__name__}: {error}"
+        raise (DeviceLostError(text) if device_lost(error) else RuntimeError(text)) from error
+
+
+def _result(
+    who: str, recipe: Recipe, outcome: Outcome, valid: Split, calib: Split, statistics: Statistics, setting: Setting
+) -> Result:
+    """What a member's outcome is worth on validation rows."""
+    if outcome.model is None:
+        return Result(None, f"{who}: {outcome.error}", note=outcome.note)
+    metrics = _metrics(recipe, [outcome.model], valid, calib, statistics, setting)
+    return Result(metrics, stopped=outcome.budget_used if outcome.stopped else None, note=outcome.note)
 
 
 @torch.no_grad()

@@ -33,7 +33,7 @@ data: {rows: 4000}
 checks:
   - {check: rows_per_class, at_least: 20, severity: error}
 model: {hidden: [32], epochs: 3, iterations: 20, refits: 2}
-search: {recipes: [none, smote], trials: 8, rounds: 2, rungs: 1}
+search: {recipes: [none, smote], budget: {trials: 8}, rounds: 2, rungs: 1}
 evaluate: {bootstrap: 100}
 gates:
   rules:

@@ -11,7 +11,7 @@ IMAGES = """
 checks:
   - {check: rows_per_class, at_least: 4, severity: error}
 model: {epochs: 1, batch_size: 128, refits: 1}
-search: {recipes: [none], trials: 2, rounds: 1, rungs: 1}
+search: {recipes: [none], budget: {trials: 2}, rounds: 1, rungs: 1}
 evaluate: {bootstrap: 100}
 gates: {rules: [{metric: balanced_accuracy, at_least: 0.05}]}
 """
@@ -24,7 +24,7 @@ def test_a_table_of_the_mirror_ends_with_a_verdict(
     clone: Any, small: Path, mirror: Path, name: str, attributes: set[str]
 ) -> None:
     clone.environment["EQUIPOISE_MIRROR"] = str(mirror)
-    settings = ["--set", f"data.name={name}", "--set", "search.trials=6"]
+    settings = ["--set", f"data.name={name}", "--set", "search.budget.trials=6"]
     if name == "adult":
         settings += ["--set", "split.by=official"]
     run = clone.command("run", "--params", str(small), *settings)

@@ -105,9 +105,11 @@ def test_dvc_shows_metrics_params_and_plots(finished: Any, small: Path, tmp_path
     changed = json.loads(copy.dvc("params", "diff", "--json").output)["params.yaml"]
     committed = subprocess.check_output(["git", "show", "HEAD:params.yaml"], cwd=copy.root, text=True)
     before, after = parse_yaml(committed, "HEAD"), read_yaml(small)
-    for section, key in (("search", "trials"), ("data", "rows"), ("model", "epochs")):
+    for section, key in (("data", "rows"), ("model", "epochs")):
         said = changed[f"{section}.{key}"]
         assert (said["old"], said["new"]) == (before[section][key], after[section][key])
+    said = changed["search.budget.trials"]
+    assert (said["old"], said["new"]) == (before["search"]["budget"]["trials"], after["search"]["budget"]["trials"])
 
     plots = copy.dvc("plots", "show", "--json", "--split")
     found = json.loads(plots.output[plots.output.index("{") :])["data"]

@@ -61,8 +61,8 @@ def untouched(cloner: Any, server: str) -> Any:
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("search.trails=3", "Did you mean 'trials'?"),
-        ("search.trials=many", "search.trials"),
+        ("search.budget.trails=3", "Did you mean 'trials'?"),
+        ("search.budget.trials=many", "search.budget.trials"),
         ("search.recipes=[fokal]", "Did you mean 'focal'?"),
         ("gates.rules=[]", "a policy with no rules"),
         ("data.name=adlut", "Did you mean 'adult'?"),

@@ -46,7 +46,7 @@ def test_wrong_usage_is_exit_code_2(repository: Path, tmp_path: Path) -> None:
     assert "params.yaml does not exist" in outside.stderr
     wrong = equipoise(repository, "params", "check", "--set", "search.trails=3", "--set", "split.by=tme")
     assert wrong.returncode == 2
-    assert "search.trails: no such key. Did you mean 'trials'?" in wrong.stderr
+    assert "search.trails: no such key. Did you mean 'budget.trials'?" in wrong.stderr
     assert "split.by: 'tme' is not valid. Did you mean 'time'?" in wrong.stderr
     assert "Traceback" not in wrong.stderr
 

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 from models.errors import InputError
 from tasks.overrides import FILE, STATE, effective, parse_settings, write
+from tasks.params import Budget
 
 BASE = """# yaml-language-server: $schema=docs/params.schema.json
 # A comment that must survive.
@@ -34,7 +35,8 @@ model:
 
 search:
   recipes: [none, focal]
-  trials: 24
+  budget:
+    trials: 24
 
 evaluate: {}
 
@@ -76,13 +78,13 @@ def test_without_overrides_the_file_keeps_its_bytes(copy: Path) -> None:
 
 def test_an_override_changes_its_line_alone_and_keeps_comments_and_schema(copy: Path) -> None:
     before = (copy / FILE).read_text(encoding="utf-8").splitlines()
-    after = run(copy, "search.trials=8").splitlines()
-    assert [(a, b) for a, b in zip(before, after, strict=True) if a != b] == [("  trials: 24", "  trials: 8")]
+    after = run(copy, "search.budget.trials=8").splitlines()
+    assert [(a, b) for a, b in zip(before, after, strict=True) if a != b] == [("    trials: 24", "    trials: 8")]
 
 
 def test_an_override_does_not_leak_into_the_next_run(copy: Path) -> None:
     base = (copy / FILE).read_text(encoding="utf-8")
-    first = run(copy, "search.trials=8")
+    first = run(copy, "search.budget.trials=8")
     second = run(copy, "seed=5")
     assert "trials: 8" in first
     assert "trials: 24" in second
@@ -92,37 +94,37 @@ def test_an_override_does_not_leak_into_the_next_run(copy: Path) -> None:
 
 
 def test_the_same_command_twice_finds_the_same_file(copy: Path) -> None:
-    assert run(copy, "search.trials=8") == run(copy, "search.trials=8")
+    assert run(copy, "search.budget.trials=8") == run(copy, "search.budget.trials=8")
 
 
 def test_an_edit_in_between_is_the_new_base(copy: Path) -> None:
-    text = run(copy, "search.trials=8")
+    text = run(copy, "search.budget.trials=8")
     edited = text.replace("seed: 0", "seed: 7")
     (copy / FILE).write_text(edited, encoding="utf-8")
     assert run(copy) == edited
-    assert "seed: 7" in run(copy, "search.trials=9")
+    assert "seed: 7" in run(copy, "search.budget.trials=9")
     assert run(copy) == edited
 
 
 def test_a_run_killed_while_it_wrote_does_not_make_an_override_permanent(copy: Path) -> None:
     base = (copy / FILE).read_text(encoding="utf-8")
-    first = run(copy, "search.trials=8")
-    run(copy, "search.trials=9")
+    first = run(copy, "search.budget.trials=8")
+    run(copy, "search.budget.trials=9")
     # Killed after the state was written and before params.yaml was: the file still has the first override.
     (copy / FILE).write_text(first, encoding="utf-8")
     assert run(copy) == base
 
 
 def test_a_file_replaces_keys_and_leaves_the_rest(copy: Path) -> None:
-    params = effective(copy, (), _file(copy, "search: {trials: 4}\nmodel: {epochs: 3}\n")).params
-    assert (params.search.trials, params.model.epochs) == (4, 3)
+    params = effective(copy, (), _file(copy, "search: {budget: {trials: 4}}\nmodel: {epochs: 3}\n")).params
+    assert (params.search.budget.trials, params.model.epochs) == (4, 3)
     assert params.search.recipes == ("none", "focal")
     assert params.gates.rules
 
 
 def test_a_setting_wins_over_the_file(copy: Path) -> None:
-    chosen = effective(copy, parse_settings(["search.trials=6"]), _file(copy, "search: {trials: 4}\n"))
-    assert chosen.params.search.trials == 6
+    chosen = effective(copy, parse_settings(["search.budget.trials=6"]), _file(copy, "search: {budget: {trials: 4}}\n"))
+    assert chosen.params.search.budget.trials == 6
 
 
 def test_own_data_need_three_sections_only(copy: Path) -> None:
@@ -157,15 +159,20 @@ def test_a_missing_section_is_filled_in_for_dvc(copy: Path) -> None:
 
 
 def test_what_is_overridden_is_said(copy: Path) -> None:
-    chosen = effective(copy, parse_settings(["search.trials=8", "gates.rules[0].at_least=0.7"]))
-    assert chosen.changes == ("search.trials: 24 -> 8", "gates.rules[0].at_least: 0.6 -> 0.7")
+    chosen = effective(copy, parse_settings(["search.budget.trials=8", "gates.rules[0].at_least=0.7"]))
+    assert chosen.changes == ("search.budget.trials: 24 -> 8", "gates.rules[0].at_least: 0.6 -> 0.7")
 
 
 def test_values_are_yaml(copy: Path) -> None:
-    settings = ["model.hidden=[8, 4]", "search.minutes=null", "search.subject_to={ece: 0.1}", "search.recipes=[focal]"]
+    settings = [
+        "model.hidden=[8, 4]",
+        "search.budget={minutes: 1.5}",
+        "search.subject_to={ece: 0.1}",
+        "search.recipes=[focal]",
+    ]
     params = effective(copy, parse_settings(settings)).params
     assert params.model.hidden == (8, 4)
-    assert params.search.minutes is None
+    assert params.search.budget == Budget(minutes=1.5)
     assert params.search.subject_to == {"ece": 0.1}
     assert params.search.recipes == ("focal",)
 
@@ -173,12 +180,12 @@ def test_values_are_yaml(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
-        ("search.trials", "write it as section.key=value"),
+        ("search.budget.trials", "write it as section.key=value"),
         ("=3", "write it as section.key=value"),
         ("serch.trials=3", "no section 'serch'. Did you mean 'search'?"),
-        ("search.trails=3", r"search.trails: no such key. Did you mean 'trials'\?"),
+        ("search.trails=3", r"search.trails: no such key. Did you mean 'budget.trials'\?"),
         ("gates.rules[99].at_least=1", "'99' is no position in a list of 2"),
-        ("search.trials=[", "is not valid YAML"),
+        ("search.budget.trials=[", "is not valid YAML"),
     ],
 )
 def test_a_wrong_setting_is_an_error_and_writes_nothing(copy: Path, setting: str, expected: str) -> None:

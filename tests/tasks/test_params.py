@@ -23,7 +23,7 @@ resample: {sampling_strategy: auto}
 model: {learners: [auto], hidden: [64], epochs: 12}
 search:
   recipes: [focal, ldam_drw]
-  trials: 24
+  budget: {trials: 24}
   rounds: 2
   halving: 3
   rungs: 2
@@ -73,24 +73,25 @@ def test_the_first_line_points_editors_to_a_schema_that_is_not_stale(repository:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda r: r["search"].update(trails=3), "search.trails: no such key. Did you mean 'trials'?"),
+        (lambda r: r["search"]["budget"].update(trails=3), "search.budget.trails: no such key. Did you mean 'trials'?"),
+        (lambda r: r["search"].update(trails=3), "search.trails: no such key. Did you mean 'budget.trials'?"),
         (lambda r: r.update(serch={}), "serch: no such key. Did you mean 'search'?"),
-        (lambda r: r.update(trials=3), "trials: no such key. Did you mean 'search.trials'?"),
+        (lambda r: r.update(trials=3), "trials: no such key. Did you mean 'search.budget.trials'?"),
         (lambda r: r.update(sensitive=[{"column": "age", "bin": [30]}]), "sensitive[0].bin: no such key. Did you mean 'bins'?"),
-        (lambda r: r["search"].update(trials="many"), "search.trials: found 'many' (a text). Give a whole number ("),
-        (lambda r: r["search"].update(trials="8"), "search.trials: found '8' (a text). Give a whole number ("),
+        (lambda r: r["search"]["budget"].update(trials="many"), "search.budget.trials: found 'many' (a text). Give a whole number ("),
+        (lambda r: r["search"]["budget"].update(trials="8"), "search.budget.trials: found '8' (a text). Give a whole number ("),
         (lambda r: r.update(seed=True), "seed: found true (true or false). Give a whole number."),
         (lambda r: r["split"].update(test="0.1"), "split.test: found '0.1' (a text). Give a number."),
         (lambda r: r.update(sensitive="sex"), "sensitive: found 'sex' (a text). Give 'auto' or a list ("),
         (lambda r: r.update(model=[]), "model: found a list of 0. Give a mapping."),
         (lambda r: r.update(search=None), "search: found nothing (null). Give a mapping."),
         (lambda r: r["search"]["recipes"].append(3), "search.recipes[2]: found 3 (a number). Give a text or a mapping ("),
-        (lambda r: r["search"].update(minutes=float("nan")), "search.minutes: found nan (a number). Give a finite number ("),
+        (lambda r: r["search"].update(budget={"minutes": float("nan")}), "search.budget.minutes: found nan (a number). Give a finite number ("),
         (lambda r: r["search"].update(maximize="acuracy"), "search.maximize: 'acuracy' is not valid. Did you mean 'accuracy'?"),
         (lambda r: r["search"].update(subject_to={"ecee": 0.1}), "search.subject_to.ecee: 'ecee' is not valid. Did you mean 'ece'?"),
         (lambda r: r["model"].update(learners=["mpl"]), "model.learners[0]: 'mpl' is not valid. Did you mean 'mlp'?"),
         (lambda r: r["checks"][0].update(severity="eror"), "checks[0].severity: 'eror' is not valid. Did you mean 'error'?"),
-        (lambda r: r["search"].update(trials=1), "search.trials: should be greater than or equal to 2; found 1 (a number)."),
+        (lambda r: r["search"]["budget"].update(trials=1), "search.budget.trials: should be greater than or equal to 2; found 1 (a number)."),
         (lambda r: r["search"].update(subject_to={"ece": 3}), "search.subject_to.ece: should be less than or equal to 1; found 3"),
         (lambda r: r["data"].update(sha256="abc"), "data.sha256: 'abc' has not the right form ("),
         (lambda r: r["registry"].update(name="a b"), "registry.name: 'a b' has not the right form ("),
@@ -124,6 +125,11 @@ def test_a_wrong_key_type_or_value_is_named_with_what_to_do(
         (lambda r: r.update(sensitive=["sex", "sex"]), "sensitive[1]: 'sex' is there already"),
         (lambda r: (r["target"].update(column="y"), r.update(sensitive=["y"])), "sensitive[0]: 'y' is the target"),
         (lambda r: (r["target"].update(column="y"), r["data"].update(drop=["y"])), "data.drop: 'y' is the target"),
+        (lambda r: r["search"]["budget"].update(minutes=5), "search.budget: give one of trials and minutes; found both. Write budget: {trials: 40} or"),
+        (lambda r: r["search"].update(budget={}), "search.budget: give one of trials and minutes; found neither"),
+        (lambda r: r["search"].update(trials=8), "search.trials: it stands in search.budget now. Write search.budget: {trials: 8}, or --set search.budget.trials=8."),
+        (lambda r: r["search"].update(minutes=5), "search.minutes: it stands in search.budget now. Write search.budget: {minutes: 5}, or --set search.budget.minutes=5."),
+        (lambda r: r["search"].update(minutes=None), "search.minutes: it stands in search.budget now. Remove it, and name the one limit of the search in search.budget."),
         (lambda r: r["search"].update(rounds=30), "search.rounds: 30 rounds for 24 trials"),
         (lambda r: r["search"].update(rungs=4), "search.rungs: 4 rungs that each divide the budget by 3 leave less than one of model.epochs: 12"),
         (lambda r: r["model"].update(learners=["resnet32", "mlp"]), "model.learners: resnet32 is for images and the others are for tables"),
@@ -151,7 +157,9 @@ def test_limits_on_groups_without_a_sensitive_attribute_are_all_named(defaults: 
 
 
 def test_all_problems_are_listed_at_once(defaults: dict[str, Any]) -> None:
-    lines = problems(defaults, lambda r: (r["search"].update(trials="x"), r["split"].update(by="tme"), r.update(x=1)))
+    lines = problems(
+        defaults, lambda r: (r["search"]["budget"].update(trials="x"), r["split"].update(by="tme"), r.update(x=1))
+    )
     assert len(lines) == 3
 
 
@@ -199,7 +207,7 @@ def test_an_unknown_recipe_or_slot_is_named_with_its_place_and_the_nearest(defau
 def test_params_are_frozen_and_a_stage_sees_only_its_sections(defaults: dict[str, Any]) -> None:
     params = parse_params(defaults)
     with pytest.raises(ValueError, match="frozen"):
-        params.search.trials = 3  # type: ignore[misc]
+        params.search.budget = 3  # type: ignore[misc]
     view: Params = params.only(("seed", "data"))
     assert view.data.name == "lending"
     with pytest.raises(AttributeError):

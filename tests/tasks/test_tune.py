@@ -36,7 +36,7 @@ torch.set_num_threads(1)
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 SEARCH = {
-    "recipes": ["weighted_ce", "focal", "random_over"], "trials": 12, "rounds": 2, "rungs": 2, "halving": 3,
+    "recipes": ["weighted_ce", "focal", "random_over"], "budget": {"trials": 16}, "rounds": 2, "rungs": 2, "halving": 3,
     "subject_to": {"ece": 0.25}, "retries": 1,
 }  # fmt: skip
 
@@ -121,7 +121,7 @@ def test_four_trials_at_once_choose_what_one_at_a_time_chooses(searched, tmp_pat
 
 def test_every_trial_is_on_record_and_the_baselines_are_among_them(record):
     trials = record["trials"]
-    assert [t["trial"] for t in trials] == list(range(12))
+    assert [t["trial"] for t in trials] == list(range(16))
     assert [(t["recipe"], t["learner"]) for t in trials[:4]] == [
         ("none", "mlp"), ("prior_threshold", "mlp"), ("none", "trees"), ("prior_threshold", "trees"),
     ]  # fmt: skip
@@ -129,7 +129,7 @@ def test_every_trial_is_on_record_and_the_baselines_are_among_them(record):
     assert all(t["status"] == "finished" and t["rungs"][0]["budget"] in (3, 9) for t in trials[:4])
     assert {t["status"] for t in trials} == {"finished", "halved"}
     assert all(t["rungs"][0]["budget"] in (1, 3) for t in trials[4:])
-    assert len({t["seed"] for t in trials}) == 12
+    assert len({t["seed"] for t in trials}) == 16
 
 
 def test_the_choice_is_the_best_feasible_trial_with_its_interval(searched, record):
@@ -278,7 +278,13 @@ def test_failed_trials_are_on_record_and_those_that_die_resume(four_cores, tmp_p
     monkeypatch.setattr(tuner, "CHECKPOINT_SECONDS", 0.0)
     calm, deadly = write_data(tmp_path / "calm"), write_data(tmp_path / "deadly")
     chosen = params(
-        ("mlp",), 1, recipes=["deadly", "exploding", "raising"], trials=5, rounds=1, rungs=1, subject_to={"ece": 0.0}
+        ("mlp",),
+        1,
+        recipes=["deadly", "exploding", "raising"],
+        budget={"trials": 5},
+        rounds=1,
+        rungs=1,
+        subject_to={"ece": 0.0},
     )
     monkeypatch.setattr(Deadly, "calls", str(calm / "calls"))
     STAGE.execute(chosen, calm)
@@ -286,7 +292,7 @@ def test_failed_trials_are_on_record_and_those_that_die_resume(four_cores, tmp_p
     by_recipe = {t["recipe"]: t for t in trials["trials"]}
     assert by_recipe["exploding"]["status"] == by_recipe["raising"]["status"] == "failed"
     assert by_recipe["exploding"]["error"] == (
-        "exploding on mlp: exploding: the validation loss is not finite in epoch 1"
+        "exploding on mlp: exploding: the training loss is not finite in epoch 1, batch 1"
     )
     assert by_recipe["raising"]["error"] == "raising on mlp, epoch 0: ArithmeticError: seven is not a number"
     assert by_recipe["raising"]["metrics"] is None
@@ -307,6 +313,59 @@ def test_failed_trials_are_on_record_and_those_that_die_resume(four_cores, tmp_p
     assert processes.count(processes[-1]) < whole
 
 
+@dataclass(frozen=True)
+class Unplugged(Loss):
+    """Cross-entropy that does as a GPU does that is gone, as long as a file is there, from the second epoch on."""
+
+    name = "unplugged"
+    formula = "L = -log p_y"
+    source = Source("A loss that loses its device")
+    folder = ""
+
+    def losses(self, state, logits, batch, progress):
+        folder = Path(self.folder)
+        with (folder / "calls").open("a") as stream:
+            stream.write("1")
+        if (folder / "gone").exists() and (folder / "calls").stat().st_size > 20:
+            raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+        return cross_entropy(logits, batch.targets)
+
+
+def test_without_its_accelerator_a_search_ends_and_goes_on_from_its_checkpoint(four_cores, tmp_path, monkeypatch):
+    monkeypatch.setitem(catalogue(), Unplugged.name, Unplugged)
+    monkeypatch.setattr(tuner, "CHECKPOINT_SECONDS", 0.0)
+    calm, lost = write_data(tmp_path / "calm"), write_data(tmp_path / "lost")
+    chosen = params(("mlp",), 1, recipes=["unplugged"], budget={"trials": 3}, rounds=1, rungs=1, retries=0)
+    monkeypatch.setattr(Unplugged, "folder", str(calm))
+    STAGE.execute(chosen, calm)
+    whole = (calm / "calls").stat().st_size
+    monkeypatch.setattr(Unplugged, "folder", str(lost))
+    (lost / "gone").touch()
+    with pytest.raises(
+        EquipoiseError, match=r"unplugged on mlp, epoch \d: .*CUDA error.*the same command goes on from there"
+    ):
+        STAGE.execute(chosen, lost)
+    assert not (lost / "data/tune").exists()
+    (lost / "gone").unlink()
+    (lost / "calls").unlink()
+    STAGE.execute(chosen, lost)
+    assert outputs(lost) == outputs(calm)
+    assert 0 < (lost / "calls").stat().st_size < whole
+
+
+def test_a_search_by_time_ends_with_a_valid_choice_and_says_that_the_clock_ended_it(four_cores, tmp_path):
+    root = write_data(tmp_path)
+    STAGE.execute(params(at_once=2, budget={"minutes": 0.2}), root)
+    trials, choice = (json.loads(text) for text in outputs(root))
+    assert trials["wall_clock_limited"]
+    assert [t["trial"] for t in trials["trials"]] == list(range(len(trials["trials"])))
+    assert trials["trials"][0]["recipe"] == "none"
+    assert all(t["rungs"] for t in trials["trials"])
+    chosen = trials["trials"][choice["trial"]]
+    assert chosen["metrics"] == choice["metrics"]
+    assert chosen["status"] in ("finished", "stopped")
+
+
 def test_if_everything_fails_the_reasons_are_listed(four_cores, tmp_path):
     root = write_data(tmp_path)
     path = root / "data/ingest/rows.parquet"
@@ -314,7 +373,7 @@ def test_if_everything_fails_the_reasons_are_listed(four_cores, tmp_path):
     train = pd.read_parquet(root / "data/split/split.parquet")["part"] == "train"
     rows[~train.to_numpy() | (rows["y"] == "no").to_numpy()].to_parquet(path)
     with pytest.raises(EquipoiseError, match=r"every trial failed(.|\n)*none on trees: .*two classes"):
-        STAGE.execute(params(("trees",), 1, recipes=["weighted_ce"], trials=3, rounds=1, rungs=1), root)
+        STAGE.execute(params(("trees",), 1, recipes=["weighted_ce"], budget={"trials": 3}, rounds=1, rungs=1), root)
     assert not (root / "data/tune").exists()
 
 
@@ -326,11 +385,12 @@ def test_what_does_not_fit_is_said(four_cores, tmp_path, caplog):
     limits = {"ece": 0.9, "equalized_odds_difference": 0.1}
     with caplog.at_level(logging.WARNING, "equipoise"):
         STAGE.execute(
-            params(("mlp",), 1, recipes=["focal", "mixup"], trials=2, rounds=1, rungs=1, subject_to=limits), root
+            params(("mlp",), 1, recipes=["focal", "mixup"], budget={"trials": 2}, rounds=1, rungs=1, subject_to=limits),
+            root,
         )
     trials, choice = (json.loads(text) for text in outputs(root))
     assert [t["recipe"] for t in trials["trials"]] == ["none", "prior_threshold"]
-    assert "left out: focal on mlp, mixup on mlp. Set search.trials to 4" in caplog.text
+    assert "left out: focal on mlp, mixup on mlp. Set search.budget.trials to 4" in caplog.text
     assert trials["objective"]["subject_to"] == {"ece": 0.9}
     assert choice["feasible"]
     assert "equalized_odds_difference does not apply" in caplog.text

@@ -7,6 +7,7 @@ from models.balancing import component
 from models.balancing.optimize.max_norm import bound
 from models.data import Split
 from models.errors import InputError
+from models.learners.batches import row_order
 from models.learners.learner import Input, Member, Plan
 from models.learners.population import Population
 from models.learners.torch import MLP, build_net
@@ -57,7 +58,7 @@ def test_weight_balancing_bounds_a_classifier_that_alone_goes_on_learning():
 def test_two_phase_training_draws_classes_alike_first_and_leaves_the_last_layer_to_the_rows_as_they_are():
     made = population({"schedule": {"two_phase": {"start": 0.5}}})
     made.run_epoch()
-    labels = made.train.labels[made._order(50, 32)[0]].float().mean()
+    labels = made.train.labels[row_order(made, 50, 32)[0]].float().mean()
     assert labels.item() == pytest.approx(0.5, abs=0.05)
     made.run_epoch()
     before = trained(made)

@@ -17,6 +17,7 @@ from models.balancing.optimize.per_class_normalized import normalized_sum
 from models.data import Split, Statistics, one_hot
 from models.errors import InputError
 from models.learners import weights as weights_module
+from models.learners.batches import columns, row_order
 from models.learners.learner import Input, Member, Plan
 from models.learners.population import Population
 from models.learners.torch import MLP, _runs, build_net
@@ -170,14 +171,14 @@ def test_every_training_row_has_a_dual_of_its_own():
     made = population({"weigh": {"feasible_learning": {"level": 0.1, "step": 0.5}}})
     made.enter(0)
     assert made.row_state["dual"].shape == (2, 320)
-    order = made._order(1, 32)
+    order = row_order(made, 1, 32)
     losses = []
     for member in range(2):
         net = build_net(made.architecture, 10 + member)
         rows = order[member, 0]
         logits = net(TRAIN.numeric[rows], TRAIN.categorical[rows])
         losses.append(cross_entropy(logits, one_hot(TRAIN.labels[rows], 2)).detach())
-    made._step(made._columns(order[:, 0]), {}, 0.0)
+    made._step(columns(made.train, order[:, 0]), {}, 0.0)
     for member in range(2):
         expected = torch.zeros(320)
         expected[order[member, 0]] = (0.5 * (losses[member] - 0.1)).clamp(min=0)
@@ -194,8 +195,8 @@ def test_gradients_by_class_are_those_of_the_mean_loss_of_each_class(count, regu
     monkeypatch.setattr(
         made.optimizer, "step", lambda weights, gradient, factor, mask, given, rates: captured.update(given=given)
     )
-    rows = made._order(1, 32)[:, 0]
-    made._step(made._columns(rows), {}, 0.3)
+    rows = row_order(made, 1, 32)[:, 0]
+    made._step(columns(made.train, rows), {}, 0.3)
     for member in range(count):
         net = build_net(made.architecture, 10 + member)
         parameters = {k: v.detach().requires_grad_() for k, v in net.named_parameters()}
@@ -311,8 +312,14 @@ def test_images_and_tables_are_told_apart_when_the_recipe_is_checked():
 def test_members_that_differ_in_a_value_that_is_no_number_train_apart():
     values = [{"a": 1.0, "kind": "x"}, {"a": 2.0, "kind": "y"}, {"a": 3.0, "kind": "x"}]
     chosen = [Member(v, i) for i, v in enumerate(values)]
-    assert _runs(chosen, True) == [[0, 2], [1]]
-    assert _runs(chosen, False) == [[0], [1], [2]]
+    assert _runs(chosen, parse("none"), True, None) == [[0, 2], [1]]
+    assert _runs(chosen, parse("none"), False, None) == [[0], [1], [2]]
+    assert _runs(chosen, parse("none"), True, 1) == [[0], [2], [1]]
+
+
+def test_members_that_differ_in_what_decides_on_phases_train_apart():
+    chosen = [Member({"schedule.start": start, "loss.gamma": 2.0 * i}, i) for i, start in enumerate((0.5, 0.8, 0.5))]
+    assert _runs(chosen, parse("focal_drw"), True, None) == [[0, 2], [1]]
 
 
 def test_the_first_and_the_last_phase_have_an_epoch_where_there_are_two():

@@ -10,6 +10,7 @@ import torch
 from models.balancing.component import GradientTransform, Loss, Mixer, Sampler, Source, Update
 from models.balancing.loss.none import cross_entropy
 from models.data import Split, one_hot
+from models.learners.batches import columns, row_order
 from models.learners.learner import Input, Member, Plan
 from models.learners.population import Population
 from models.learners.survey import survey
@@ -80,7 +81,7 @@ def test_a_survey_shows_all_rows_as_the_net_sees_them_before_the_epoch(count):
         losses = cross_entropy(net(TRAIN.numeric, TRAIN.categorical), one_hot(TRAIN.labels, 2)).detach()
         torch.testing.assert_close(made.state["sample"]["losses"][member], losses, rtol=1e-4, atol=1e-5)
         assert made.state["sample"]["valid_rows"][member] == len(VALID)
-        order = made._order(2, 16)[member]
+        order = row_order(made, 2, 16)[member]
         torch.testing.assert_close(losses[order[0, 0]], losses.max())
         assert (losses[order.flatten()].diff() <= 1e-5).all()
 
@@ -104,10 +105,10 @@ class Doubled(Mixer):
 def test_a_mixer_at_the_features_changes_what_the_classifier_gets():
     made = population(Doubled(), 1)
     made.enter(0)
-    columns = tuple(v[0] for v in made._columns(torch.arange(32)[None]))
+    batch = tuple(v[0] for v in columns(made.train, torch.arange(32)[None]))
     parameters = {k: v[0] for k, v in made.weights.views.items()}
     loss, _ = made.objective(
-        parameters, {"mix": {}, "loss": {}}, {}, columns, (), {"mix/factor": torch.tensor(2.0)}, torch.tensor(0.0)
+        parameters, {"mix": {}, "loss": {}}, {}, batch, (), {"mix/factor": torch.tensor(2.0)}, torch.tensor(0.0)
     )
     net = build_net(made.architecture, 10)
     features = net.body(net.embed(TRAIN.numeric[:32], TRAIN.categorical[:32]))

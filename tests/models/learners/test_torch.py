@@ -1,13 +1,19 @@
 """The training loop: populations equal single runs, checkpoints resume exactly, phases switch, bad members drop out."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
 
+from models.balancing.component import Loss, Source, hyper
+from models.balancing.discovery import catalogue
+from models.balancing.loss.none import cross_entropy
 from models.data import Split
 from models.learners import learner
-from models.learners.learner import Input, Member, Plan
+from models.learners.learner import Input, Member, Plan, TimeIsUp
+from models.learners.memory import device_lost, out_of_memory
+from models.learners.population import Population
 from models.learners.torch import MLP, NetModel, build_net, effective_batch, learning_rate_factor
 from models.recipe import parse
 
@@ -26,6 +32,7 @@ def make(rows: int, seed: int = 0) -> Split:
 
 
 TRAIN, VALID = make(1500), make(400, 1)
+STEPS = len(TRAIN) // effective_batch(len(TRAIN), 64)
 INPUTS = Input(6, (4, 4))
 PLAN = Plan(budget=4, batch_size=64, hidden=(16,), patience=10)
 RECIPES = [
@@ -98,6 +105,100 @@ def test_a_diverging_member_is_dropped_and_the_others_are_untouched():
     assert "not finite in epoch" in outcomes[1].error
     alone = fit("none", good)
     torch.testing.assert_close(outcomes[2].model.logits(VALID), alone[1].model.logits(VALID), rtol=1e-3, atol=1e-3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Breaking(Loss):
+    """Cross-entropy that is no number from a batch on, for members that ask for it."""
+
+    broken: float = hyper(0.0, 0.0, 1.0, minimum=0.0, maximum=1.0)
+    name = "breaking"
+    formula = "L = 0 / 0"
+    source = Source("-")
+
+    def losses(self, state, logits, batch, progress):
+        late = (progress > (1 + 6.5 / STEPS) / PLAN.budget) & (progress < 1)
+        return cross_entropy(logits, batch.targets) * torch.where(late & (self.broken > 0.5), math.nan, 1.0)
+
+
+def test_a_member_that_breaks_is_named_with_method_epoch_and_batch_and_changes_no_bit_of_the_others(monkeypatch):
+    monkeypatch.setitem(catalogue(), "breaking", Breaking)
+    chosen = members("none", 3)
+    sound = [dataclasses.replace(m, values={**m.values, "loss.broken": 0.0}) for m in chosen]
+    broken = [sound[0], dataclasses.replace(sound[1], values={**sound[1].values, "loss.broken": 1.0}), sound[2]]
+    whole, others = fit("breaking", sound), fit("breaking", broken)
+    assert others[1].error == "breaking: the training loss is not finite in epoch 2, batch 8"
+    for position in (0, 2):
+        assert torch.equal(whole[position].model.logits(VALID), others[position].model.logits(VALID))
+        assert whole[position].history == others[position].history
+
+
+def stop_after(epochs):
+    def on_epoch(epoch, make):
+        if epoch == epochs:
+            raise TimeIsUp
+
+    return on_epoch
+
+
+def test_when_the_time_is_up_every_member_gives_its_best_so_far():
+    whole, stopped = (
+        fit("focal_mixup", members("focal_mixup", 2)),
+        fit("focal_mixup", members("focal_mixup", 2), on_epoch=stop_after(2)),
+    )
+    for before, after in zip(whole, stopped, strict=True):
+        assert (after.stopped, after.budget_used, after.history) == (True, 2, before.history[:2])
+        assert not before.stopped
+        assert torch.isfinite(after.model.logits(VALID)).all()
+
+
+def test_where_memory_is_short_a_population_trains_in_smaller_ones(monkeypatch):
+    chosen = members("focal_mixup", 5)
+    whole, epoch = fit("focal_mixup", chosen), Population.run_epoch
+
+    def short(population):
+        if len(population.alive) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        epoch(population)
+
+    monkeypatch.setattr(Population, "run_epoch", short)
+    saved = []
+    small = fit("focal_mixup", chosen, on_epoch=lambda _, make: saved.append(make()))
+    assert all(o.note.startswith("memory was too short for 3 members at once") for o in small[2:])
+    for a, b in zip(whole, small, strict=True):
+        torch.testing.assert_close(a.model.logits(VALID), b.model.logits(VALID), rtol=1e-3, atol=1e-3)
+    for point in (saved[1], saved[len(saved) // 2], saved[-2]):
+        for a, b in zip(small, fit("focal_mixup", chosen, resume=point), strict=True):
+            assert torch.equal(a.model.logits(VALID), b.model.logits(VALID))
+
+
+def test_memory_that_is_too_short_for_one_member_is_an_error(monkeypatch):
+    def short(population):
+        raise MemoryError
+
+    monkeypatch.setattr(Population, "run_epoch", short)
+    with pytest.raises(MemoryError):
+        fit("none", members("none", 3))
+
+
+def test_what_torch_says_when_memory_is_short_or_a_device_is_gone_is_told_apart():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 50)
+    assert out_of_memory(caught.value)
+    assert not device_lost(caught.value)
+    lost = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+    assert device_lost(lost)
+    assert not out_of_memory(lost)
+    assert device_lost(RuntimeError("No CUDA GPUs are available"))
+    assert not device_lost(RuntimeError("shapes cannot be multiplied"))
+
+
+def test_populations_are_as_large_as_their_members_memory_allows():
+    mlp, plan = MLP(), Plan(budget=1, hidden=(256, 256))
+    assert mlp.largest_population(parse("focal"), TRAIN, INPUTS, plan) == 16
+    wide = dataclasses.replace(plan, hidden=(4096, 4096))
+    assert mlp.largest_population(parse("focal"), TRAIN, INPUTS, wide) == 1
+    assert learner("trees").largest_population(parse("none"), TRAIN, INPUTS, plan) == 1
 
 
 def test_patience_stops_a_member_early_and_keeps_its_best():

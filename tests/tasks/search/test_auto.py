@@ -8,7 +8,7 @@ import pytest
 from models.partners import cautions
 from models.recipe import BASELINES, parse, published
 from models.schema import Attribute, Column, Schema, Target
-from tasks.params import Search
+from tasks.params import Budget, Search
 from tasks.search.auto import Situation, picks
 from tasks.search.entrants import entrant, entrants
 from tasks.search.space import pairs
@@ -127,7 +127,7 @@ SCHEMA = Schema(
 
 
 def test_it_may_stand_beside_named_recipes_and_what_it_picks_is_found_again_by_name():
-    search = Search(recipes=("ldam_drw", "auto"), subject_to=FAIR, trials=20)
+    search = Search(recipes=("ldam_drw", "auto"), subject_to=FAIR, budget=Budget(trials=20))
     found = entrants(search, SCHEMA, ("auto",), lambda: ROWS)
     assert list(found.recipes)[:3] == ["none", "prior_threshold", "ldam_drw"]
     assert {p.recipe: p.why for p in found.picks}["ldam_drw"] == "named in params.yaml"
@@ -136,7 +136,7 @@ def test_it_may_stand_beside_named_recipes_and_what_it_picks_is_found_again_by_n
     record = {r["recipe"]: r for r in found.record()}
     assert record["temperature_balanced_equalized_odds"]["competes"]
     assert "the largest class has 9 times" in record["balanced_softmax_bias_corrected_temperature"]["why"]
-    alone = entrants(Search(recipes="auto", subject_to=FAIR, trials=20), SCHEMA, ("auto",), lambda: ROWS)
+    alone = entrants(Search(recipes="auto", subject_to=FAIR, budget=Budget(trials=20)), SCHEMA, ("auto",), lambda: ROWS)
     assert set(alone.recipes) == set(found.recipes) - {"ldam_drw"}
 
 

@@ -1,5 +1,6 @@
 """The course of a search: rounds and rungs follow from the results, not from when they come in."""
 
+import dataclasses
 import errno
 import itertools
 import random
@@ -15,6 +16,7 @@ from tasks.search.campaign import Result, Terms, round_sizes
 from tasks.search.choice import Goal
 from tasks.search.halving import budget, survivors
 from tasks.search.ledger import Ledger, identity
+from tasks.search.populations import Sizes, populations
 from tasks.search.progress import Progress
 from tasks.search.space import pairs
 
@@ -27,6 +29,7 @@ def terms(**changes):
     usual = {
         "pairs": PAIRS, "trials": 24, "rounds": 3, "halving": 3, "rungs": 2, "goal": Goal("accuracy", {"ece": 0.5}),
         "seed": 7, "budgets": {"mlp": 9, "trees": 90},
+        "sizes": Sizes({pair.name: 8 for pair in PAIRS if pair.learner == "mlp"}, 2, 2),
     }  # fmt: skip
     return Terms(**{**usual, **changes})
 
@@ -142,23 +145,127 @@ def test_failed_trials_never_go_on():
 )
 def test_rounds_hold_every_pair_once_and_then_equal_parts(trials, rounds, expected):
     assert len(PAIRS) == 10
-    assert round_sizes(terms(trials=trials, rounds=rounds)) == expected
+    assert list(round_sizes(terms(trials=trials, rounds=rounds))) == expected
 
 
-def test_time_that_is_up_ends_the_search_between_stages_and_is_on_record(tmp_path):
-    board = Board(terms(), Ledger(tmp_path), minutes=1e-9)
+def test_trials_that_can_train_together_do_and_the_rest_trains_one_by_one(tmp_path):
+    board = board_of(tmp_path, trials=60, rounds=2, rungs=2)
     carry_out(board)
+    sizes = [len(run.trials) for run in board.runs if run.pair.learner == "mlp"]
+    assert max(sizes) > 2
+    assert all(len(run.trials) == 1 for run in board.runs if run.pair.learner == "trees")
+    for run in board.runs:
+        full = board.terms.budgets[run.pair.learner]
+        assert {trial.pair.name for trial in run.trials} == {run.pair.name}
+        assert all((run.budget == full) or not trial.protected for trial in run.trials)
+    keys = [key for run in board.runs for key in run.keys]
+    assert len(keys) == len(set(keys))
+    assert len({run.name for run in board.runs}) == len(board.runs)
+
+
+def kinds(*words):
+    """Trials by pair and budget, as `mlp:3` or `trees:90`, of one recipe; a value that is no number after another colon."""
+    found = []
+    for word in words:
+        learner, budget, *kind = word.split(":")
+        pair = next(p for p in PAIRS if p.learner == learner)
+        found.append((pair, {"loss.kind": kind[0]} if kind else {}, int(budget)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("trials", "sizes", "expected"),
+    [
+        (["mlp:3"] * 5, Sizes({}, 1, 1), [1, 1, 1, 1, 1]),
+        (["mlp:3"] * 20, Sizes({"none|mlp": 16}, 4, 1), [10, 10]),
+        (["mlp:3"] * 20, Sizes({"none|mlp": 16}, 4, 4), [5, 5, 5, 5]),
+        (["mlp:3"] * 6, Sizes({"none|mlp": 16}, 4, 4), [3, 3]),
+        (["mlp:3"] * 3 + ["mlp:9"] * 2, Sizes({"none|mlp": 16}, 4, 1), [3, 2]),
+        (["mlp:3:a", "mlp:3:b", "mlp:3:a"], Sizes({"none|mlp": 16}, 4, 1), [2, 1]),
+        (["mlp:3", "trees:3", "mlp:3"], Sizes({"none|mlp": 16, "none|trees": 1}, 4, 1), [2, 1]),
+        ([], Sizes({"none|mlp": 16}, 4, 1), []),
+    ],
+)
+def test_populations_share_recipe_budget_and_what_is_no_number_and_are_cut_evenly(trials, sizes, expected):
+    found = populations(kinds(*trials), sizes)
+    assert [len(own) for own in found] == expected
+    assert sorted(p for own in found for p in own) == list(range(len(trials)))
+
+
+class Clock:
+    """A clock that stands until it is set."""
+
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def timed(path, minutes, seconds=1.0, **changes):
+    """A search by time with a clock of its own: two processes at once, whose runs take `seconds` each, or what is left."""
+    clock = Clock()
+    board = Board(terms(trials=None, **changes), Ledger(path), minutes, clock=clock)
+    board.at_once, under_way = 2, []
+    while not board.over:
+        while (run := board.next()) is not None:
+            left = max(board.seconds_left, 0.1)
+            under_way.append((clock.now + min(seconds, left), run, None if seconds <= left else 1))
+        if under_way:
+            under_way.sort(key=lambda entry: entry[0])
+            clock.now, run, stopped = under_way.pop(0)
+            board.record(run.name, [dataclasses.replace(outcome(run, t), stopped=stopped) for t in run.trials])
+    return board, clock.now - 100
+
+
+def test_a_search_by_time_goes_on_until_it_is_up_and_keeps_it(tmp_path):
+    board, spent = timed(tmp_path, minutes=2)
+    assert 0.95 * 120 <= spent <= 1.05 * 120
     assert board.finished.limited
-    assert {r.trial.round for r in board.finished.records} == {0}
-    assert all(r.status == "finished" for r in board.finished.candidates())
+    assert max(r.trial.round for r in board.finished.records) > 3
+    assert all(record.rungs for record in board.finished.records)
+    assert {r.trial.pair.name for r in board.finished.records} == {pair.name for pair in PAIRS}
+
+
+def test_time_that_is_up_in_the_middle_of_training_leaves_results_that_compete(tmp_path):
+    board, spent = timed(tmp_path, minutes=0.5, seconds=20.0)
+    assert spent <= 1.05 * 30
+    stopped = [r for r in board.finished.records if r.status == "stopped"]
+    assert stopped
+    assert all(record in board.finished.candidates() for record in stopped if record.last.metrics)
+    assert board.finished.records[0].trial.protected
+
+
+def test_however_short_the_time_a_baseline_is_tried(tmp_path):
+    board, _ = timed(tmp_path, minutes=1e-9)
+    assert board.finished.limited
+    assert [r.trial.pair.name for r in board.finished.records] == ["none|mlp"]
+    assert board.finished.candidates()
 
 
 def test_a_resumed_search_has_no_more_time_than_one_that_was_not_interrupted(tmp_path):
     ledger = Ledger(tmp_path)
-    ledger.spent(3600)
-    board = Board(terms(), ledger, minutes=30)
-    carry_out(board)
-    assert board.finished.limited
+    ledger.spent(25)
+    board = Board(terms(trials=None), ledger, minutes=0.5, clock=Clock())
+    assert board.seconds_left == pytest.approx(3)
+    _, spent = timed(tmp_path, minutes=0.5)
+    assert spent <= 1.05 * 5
+
+
+def test_results_that_were_cut_short_are_kept_as_such(tmp_path):
+    Ledger(tmp_path).write((0, 1, 2), Result({"accuracy": 0.5}, stopped=3))
+    assert Ledger(tmp_path).load() == {(0, 1, 2): Result({"accuracy": 0.5}, stopped=3)}
+
+
+def test_what_a_run_had_to_change_is_said_once_and_is_no_part_of_the_record(tmp_path, caplog):
+    board = board_of(tmp_path, rounds=1, trials=40)
+    run = next(run for run in board.stage if len(run.trials) > 1)
+    board.adopt([run.name])
+    with caplog.at_level("WARNING", "equipoise"):
+        board.record(run.name, [Result({"accuracy": 0.5, "ece": 0.1}, note="memory was too short") for _ in run.trials])
+    assert [r.getMessage() for r in caplog.records] == [
+        f"search: {run.pair.recipe.name} on {run.pair.learner}: memory was too short"
+    ]
+    assert Ledger(tmp_path).load()[run.keys[0]] == Result({"accuracy": 0.5, "ece": 0.1})
 
 
 def test_a_search_in_which_everything_fails_says_why(tmp_path):

@@ -1,0 +1,83 @@
+"""Which rows form the batches of an epoch, and the random numbers that go with them; drawn on the host, member by member.
+
+Each member draws from its own generator, so that what it sees does not depend on who trains beside it, nor on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from models.balancing.component import Learning, Mixer, Sampler, State
+from models.data import Split
+from models.learners.objective import Columns, acting
+
+if TYPE_CHECKING:
+    from models.learners.population import Population
+
+STEPS_PER_EPOCH = 40
+SMALLEST_BATCH = 32
+"""Tables too small for this many batches per epoch take smaller batches, down to the smallest."""
+
+
+def effective_batch(rows: int, batch: int) -> int:
+    """The batch size for a table of `rows`: at most `batch`, a power of two below it where the table is small."""
+    wanted = max(SMALLEST_BATCH, rows // STEPS_PER_EPOCH)
+    return min(rows, batch if wanted >= batch else 1 << (wanted.bit_length() - 1))
+
+
+def row_order(population: Population, steps: int, size: int) -> Tensor:
+    """The rows of an epoch's batches [P, steps, size]."""
+    p = population
+    if p.active.sample is not None:
+        return _drawn(p, [p.method("sample", i) for i in range(len(p.alive))], p.state["sample"], steps, size)
+    drawn = [torch.randperm(len(p.train), generator=p.generators[m])[: steps * size] for m in p.alive]
+    return torch.stack(drawn).reshape(len(p.alive), steps, size).to(p.device)
+
+
+def partner_rows(population: Population, steps: int, size: int) -> Tensor | None:
+    """The rows of the second batches that `mix` mixes in, if it asks for them."""
+    p = population
+    if p.active.mix is None or p.active.mix.partners() is None:
+        return None
+    return _drawn(p, [p.method("mix", i).partners() for i in range(len(p.alive))], {}, steps, size)
+
+
+def numbers(population: Population, steps: int, size: int) -> dict[str, Tensor]:
+    """What the methods of each member draw for an epoch's batches, by `key/name`, each [P, steps, …]."""
+    p, drawn = population, []
+    for member in p.alive:
+        found: dict[str, Tensor] = {}
+        for key, part in acting(p.active).items():
+            if isinstance(part, (Mixer, Learning)):
+                found.update({f"{key}/{k}": v for k, v in part.draw(p.generators[member], steps, size).items()})
+        drawn.append(found)
+    return {k: torch.stack([d[k] for d in drawn]).to(p.device) for k in drawn[0]}
+
+
+def columns(split: Split, rows: Tensor) -> Columns:
+    """The columns of the rows of each member's batch [P, B], gathered from the whole tables."""
+    flat = rows.reshape(-1)
+    tables = (split.numeric, split.categorical, split.labels, split.groups, split.weights, split.values)
+    *found, values = (t.index_select(0, flat).reshape(*rows.shape, *t.shape[1:]) for t in tables)
+    return (*found, rows, values)
+
+
+def _drawn(population: Population, samplers: Sequence[Sampler], states: State, steps: int, size: int) -> Tensor:
+    """Rows drawn with each member's probabilities [P, steps, size]."""
+    p, drawn = population, []
+    progress, split = p.epoch / p.plan.budget, p.train
+    for position, (member, sampler) in enumerate(zip(p.alive, samplers, strict=True)):
+        state = {k: v[position] for k, v in states.items()}
+        order = sampler.order(state, steps, size, p.generators[member])
+        if order is not None:
+            drawn.append(order.cpu().reshape(-1))
+            continue
+        share = sampler.probabilities(state, split.labels, split.groups, p.statistics, progress)
+        edges = share.double().cumsum(0).cpu()
+        uniform = torch.rand(steps * size, generator=p.generators[member], dtype=torch.float64)
+        drawn.append(torch.searchsorted(edges, uniform * edges[-1], right=True).clamp(max=len(split) - 1))
+    return torch.stack(drawn).reshape(len(p.alive), steps, size).to(p.device)
