@@ -136,9 +136,8 @@ def registry_list(
         rows = list_models(registry)
         _json(rows) if as_json else show_models(rows, registry.url)
         return
-    registry.resolve(name, registry.versions(name)[-1]) if registry.versions(name) else registry.resolve(
-        name, "champion"
-    )
+    if registry.latest(name) is None:
+        registry.resolve(name, "champion")  # says which models there are
     versions = list_versions(registry, name)
     _json(versions) if as_json else show_versions(name, versions)
 

@@ -176,7 +176,7 @@ def show_reference(found: Mapping[str, Any]) -> None:
         "recipe": f"{summary.get('recipe', '–')} with {summary.get('learner', '–')}",
         "verdict": str(summary.get("verdict", "–")),
         "digest": f"{found['digest']} (every file verified)",
-        "directory": found["directory"],
+        "where": found["where"],
     }
     show_rows(("", ""), facts.items())
     print()

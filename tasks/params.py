@@ -308,7 +308,9 @@ class Gates(Section):
 class Registry(Section):
     """Where versions are kept."""
 
-    url: str = Field("file://registry", description="file://PATH, relative to the working copy or absolute.")
+    url: str = Field(
+        "file://registry", description="file://PATH, relative to the working copy or absolute; or s3://BUCKET/PREFIX."
+    )
     name: str | None = Field(
         None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$", description="Name of the model. Null: the data set's."
     )

@@ -12,8 +12,8 @@ from models.errors import InputError, RefusedError
 from tasks.identity import identity, redacted, sums
 from tasks.params import SECTIONS, Params
 from tasks.registry import CHAMPION, AliasMovedError, Registry, open_registry
-from tasks.registry.manifest import canonical
 from tasks.registry.names import check_name
+from tasks.registry.seals import canonical
 from tasks.scoring import device_of
 from tasks.stage import Paths, Stage, read_json, write_json
 

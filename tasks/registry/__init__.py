@@ -4,19 +4,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.errors import InputError, nearest
+from tasks.identity import redacted
 from tasks.registry.aliases import AliasMovedError, Move, Pointer
-from tasks.registry.files import FileStore
-from tasks.registry.manifest import CorruptError, Manifest
+from tasks.registry.interface import Collected, Expected, Loaded, Published, Registry
+from tasks.registry.manifest import Manifest
 from tasks.registry.names import CHALLENGER, CHAMPION, PREVIOUS, parse_reference
-from tasks.registry.registry import Expected, Registry
-from tasks.registry.store import Store
-from tasks.registry.versions import Loaded, Published
+from tasks.registry.seals import CorruptError, UntrustedError
 
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "PREVIOUS",
     "AliasMovedError",
+    "Collected",
     "CorruptError",
     "Expected",
     "Loaded",
@@ -25,30 +25,43 @@ __all__ = [
     "Pointer",
     "Published",
     "Registry",
-    "Store",
+    "UntrustedError",
     "open_registry",
     "parse_reference",
 ]
 
 
-def _open_files(url: str, place: str, root: Path) -> Store:
-    return FileStore((root / Path(place).expanduser()).absolute(), url)
+def _open_files(url: str, place: str, root: Path) -> Registry:
+    from tasks.registry.files import FileStore
+    from tasks.registry.registry import StoredRegistry
+    from tasks.registry.seals import Seals
+
+    return StoredRegistry(FileStore((root / Path(place).expanduser()).absolute(), url), Seals.of_environment())
 
 
-_STORES: dict[str, Callable[[str, str, Path], Store]] = {"file": _open_files}
-"""What opens each scheme: (url, what follows '://', working copy) -> store."""
+def _open_s3(url: str, place: str, _root: Path) -> Registry:
+    from tasks.registry.registry import StoredRegistry
+    from tasks.registry.s3.store import S3Store
+    from tasks.registry.seals import Seals
+
+    return StoredRegistry(S3Store.at(url, place), Seals.of_environment())
+
+
+_KINDS: dict[str, Callable[[str, str, Path], Registry]] = {"file": _open_files, "s3": _open_s3}
+"""What opens each scheme: (url, what follows '://', working copy) -> registry."""
 
 
 def open_registry(url: str, root: Path | None = None) -> Registry:
-    """The registry at `url`: file://PATH, relative to `root` (the working copy; by default here) or absolute.
+    """The registry at `url`: file://PATH, relative to `root` (by default here) or absolute; or s3://BUCKET/PREFIX.
 
-    Nothing is created or touched until something is published. An unknown scheme or an empty path is an InputError.
+    Nothing is created, touched or connected to until something is asked of it. A wrong address is an InputError.
     """
     scheme, separator, place = url.partition("://")
+    shown = redacted(url)
     if not separator:
-        raise InputError(f"registry.url: '{url}' has no scheme. Write file://{url or 'registry'}.")
-    if scheme not in _STORES:
-        raise InputError(f"registry.url: '{url}': no registry of kind '{scheme}://'. {nearest(scheme, _STORES)}")
+        raise InputError(f"registry.url: '{shown}' has no scheme. Write file://{shown or 'registry'}.")
+    if scheme not in _KINDS:
+        raise InputError(f"registry.url: '{shown}': no registry of kind '{scheme}://'. {nearest(scheme, _KINDS)}")
     if not place or "\0" in place:
-        raise InputError(f"registry.url: '{url}' names no place. Write file://registry, or file:///absolute/path.")
-    return Registry(_STORES[scheme](url, place, root or Path()))
+        raise InputError(f"registry.url: '{shown}' names no place. Write file://registry, or file:///absolute/path.")
+    return _KINDS[scheme](url, place, root or Path())

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Literal
+from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import RefusedError
-from tasks.registry.manifest import FORMAT, CorruptError, seal, unseal
 from tasks.registry.names import CHAMPION, PREVIOUS
+from tasks.registry.seals import FORMAT, CorruptError, Seals
 
 Action = Literal["promote", "rollback"]
+KIND = "move of an alias"
 
 
 class AliasMovedError(RefusedError):
@@ -34,9 +36,13 @@ class Pointer(_Record):
 
 
 class Move(_Record):
-    """One record of the log: `alias` went from one version to another; `aliases` is every alias after that."""
+    """One record of the log: `alias` went from one version to another; `aliases` is every alias after that.
+
+    `token` tells this move from any other: a writer that never got an answer knows by it whether it was made.
+    """
 
     format: int = FORMAT
+    name: str
     number: int
     action: Action
     alias: str
@@ -46,24 +52,29 @@ class Move(_Record):
     who: str
     when: str
     why: str
+    token: str = Field(default_factory=lambda: uuid4().hex)
 
-    def content(self) -> bytes:
+    def content(self, seals: Seals) -> bytes:
         """The record as it is stored."""
-        return seal(self.model_dump(mode="json"))
+        return seals.seal(KIND, self.model_dump(mode="json"))
 
 
-def parse_move(content: bytes, where: str) -> Move:
-    """A record that is intact."""
-    record: dict[str, Any] = unseal(content, where)
+def parse_move(content: bytes, where: str, seals: Seals, name: str, number: int) -> Move:
+    """A record that is intact, signed if keys are trusted, and the one that was asked for."""
+    record: dict[str, Any] = seals.unseal(KIND, content, where)
     try:
-        return Move.model_validate(record)
+        # Records of before they named their model, or had a token, are read as they are.
+        move = Move.model_validate({"name": name, "token": "", **record})
     except ValidationError as error:
         raise CorruptError(
             f"{where} is not a record of an alias ({error.error_count()} problems). Restore it from a backup."
         ) from None
+    if (move.name, move.number) != (name, number):
+        raise CorruptError(f"{where} says that it is move {move.number} of {move.name}. Nothing was loaded.")
+    return move
 
 
-def promoted(before: Move | None, alias: str, target: Pointer, who: str, when: str, why: str) -> Move:
+def promoted(name: str, before: Move | None, alias: str, target: Pointer, who: str, when: str, why: str) -> Move:
     """The move that points `alias` at `target`. A champion that has to go stays as `previous`."""
     aliases = dict(before.aliases) if before else {}
     old = aliases.get(alias)
@@ -71,6 +82,7 @@ def promoted(before: Move | None, alias: str, target: Pointer, who: str, when: s
         aliases[PREVIOUS] = old
     aliases[alias] = target
     return Move(
+        name=name,
         number=(before.number if before else 0) + 1,
         action="promote",
         alias=alias,
@@ -83,7 +95,7 @@ def promoted(before: Move | None, alias: str, target: Pointer, who: str, when: s
     )
 
 
-def rolled_back(history: list[Move], who: str, when: str, why: str) -> Move | None:
+def rolled_back(name: str, history: list[Move], who: str, when: str, why: str) -> Move | None:
     """The move that brings back the champion before this one; None when there is none.
 
     Champions form a stack: a promotion puts one on top, a rollback takes it off. So a second rollback goes one further
@@ -99,6 +111,7 @@ def rolled_back(history: list[Move], who: str, when: str, why: str) -> Move | No
     if len(stack) > 2:
         aliases[PREVIOUS] = stack[-3]
     return Move(
+        name=name,
         number=before.number + 1,
         action="rollback",
         alias=CHAMPION,

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.errors import EquipoiseError, InputError
-from tasks.registry.store import MANIFEST
+from models.errors import InputError
+from tasks.registry.seals import CorruptError, Seals, canonical
 
-FORMAT = 1
+MANIFEST = "manifest.json"
+"""The record that makes a version exist: without it, its files are not there."""
+
+KIND = "manifest"
 SUFFIXES = (".safetensors", ".json", ".html")
 """The only kinds of file in a version; none of them can carry code that runs when it is loaded."""
 
 CHUNK = 1 << 20
-
-
-class CorruptError(EquipoiseError):
-    """Something in the registry is not what was written there. It has not been loaded."""
 
 
 class FileEntry(BaseModel):
@@ -34,7 +32,11 @@ class FileEntry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a version is made of. `digest` covers the files; `run` says which run made them; `summary` is for listings."""
+    """What a version is made of. `digest` covers the files; `run` says which run made them; `summary` is for listings.
+
+    `stored` is where a store keeps the files if not beside the manifest. `token` tells this writer's manifest from any
+    other's: a writer that never got an answer knows its own work by it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,11 +49,8 @@ class Manifest(BaseModel):
     by: str
     files: dict[str, FileEntry]
     summary: dict[str, Any]
-
-
-def canonical(value: Any) -> bytes:
-    """The one way in which JSON is hashed."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+    stored: str = Field("", pattern=r"^([0-9]{8}-[0-9a-f]{32})?$")
+    token: str = ""
 
 
 def digest_of(files: Mapping[str, FileEntry]) -> str:
@@ -77,34 +76,10 @@ def check_path(path: str) -> str:
     return path
 
 
-def seal(record: Mapping[str, Any]) -> bytes:
-    """A record as JSON with a checksum over the rest of it."""
-    content = {k: v for k, v in record.items() if k != "checksum"}
-    content["checksum"] = hashlib.sha256(canonical(content)).hexdigest()
-    return (json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
-
-
-def unseal(content: bytes, where: str) -> dict[str, Any]:
-    """The inverse of `seal`; anything changed, added or cut off since is a CorruptError that names `where`."""
+def parse_manifest(content: bytes, where: str, seals: Seals) -> Manifest:
+    """A manifest that is intact, consistent, signed if keys are trusted, and holds only files that a version may hold."""
     try:
-        record = json.loads(content)
-        checksum = record.pop("checksum")
-        intact = checksum == hashlib.sha256(canonical(record)).hexdigest()
-    except (ValueError, KeyError, AttributeError, TypeError):
-        intact = False
-    if not intact:
-        raise CorruptError(
-            f"{where} is damaged (its checksum does not fit). Restore it from a backup; nothing was loaded."
-        )
-    if record.get("format") != FORMAT:
-        raise InputError(f"{where} has format {record.get('format')}, this version reads {FORMAT}. Upgrade Equipoise.")
-    return dict(record)
-
-
-def parse_manifest(content: bytes, where: str) -> Manifest:
-    """A manifest that is intact, consistent and holds only files that a version may hold."""
-    try:
-        manifest = Manifest.model_validate(unseal(content, where))
+        manifest = Manifest.model_validate(seals.unseal(KIND, content, where))
     except ValidationError as error:
         raise CorruptError(
             f"{where} is not a manifest ({error.error_count()} problems). Restore it from a backup."

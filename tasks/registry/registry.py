@@ -1,27 +1,27 @@
-"""The registry: versions, and aliases on them that move one step at a time and remember every step."""
+"""The registry on a store: versions, and aliases on them that move one step at a time and remember every step."""
 
 from __future__ import annotations
 
-from enum import Enum
+from concurrent.futures import ThreadPoolExecutor
 
 from models.errors import InputError, nearest
+from tasks.identity import redacted
 from tasks.registry.aliases import AliasMovedError, Move, Pointer, parse_move, promoted, rolled_back
+from tasks.registry.interface import Expected, Loaded
 from tasks.registry.names import CHAMPION, PREVIOUS, check_alias, check_name, version_number
 from tasks.registry.record import now, who
-from tasks.registry.versions import Loaded, Versions
+from tasks.registry.seals import CorruptError
+from tasks.registry.store import ALIASES, Series
+from tasks.registry.versions import READERS, Versions
 
 
-class Expected(Enum):
-    """What a promotion may find the alias pointing at, where no version is named: what it points at when the call begins."""
-
-    PRESENT = "present"
-
-
-class Registry(Versions):
-    """Versions and aliases of models in one store."""
+class StoredRegistry(Versions):
+    """See interface.Registry: versions and aliases of models in one store."""
 
     def load(self, name: str, which: str = CHAMPION) -> Loaded:
         """A version, by its id or by an alias, with every file verified; what differs from the manifest is never loaded."""
+        if version_number(which) is not None:
+            return self.verified(name, which)
         pointer = self.resolve(name, which)
         return self.verified(name, pointer.version, pointer.digest)
 
@@ -39,10 +39,10 @@ class Registry(Versions):
         latest = self._latest(name)
         if latest is not None and which in latest.aliases:
             return latest.aliases[which]
-        versions = self.versions(name)
-        if not versions:
+        newest = self.latest(name)
+        if newest is None:
             raise InputError(f"{name} is not in the registry {self.url}. {self._known_names(name)}")
-        known = [*(latest.aliases if latest else ()), *versions]
+        known = [*(latest.aliases if latest else ()), newest]
         raise InputError(f"{name}@{which}: no such alias in {self.url}. {nearest(which, known)}")
 
     def promote(
@@ -69,7 +69,7 @@ class Registry(Versions):
         target = Pointer(version=loaded.version, digest=loaded.manifest.digest)
         while _version(before, alias) != target.version:
             _check_unmoved(name, alias, wanted, _version(before, alias), f"{target.version} was not made {alias}")
-            move = promoted(before, alias, target, who(), now(), why)
+            move = promoted(name, before, alias, target, who(), now(), redacted(why))
             if self._append(name, move):
                 return move
             before = self._latest(name)
@@ -81,7 +81,7 @@ class Registry(Versions):
         wanted = _champion(history)
         while True:
             _check_unmoved(name, CHAMPION, wanted, _champion(history), "nothing was rolled back")
-            move = rolled_back(history, who(), now(), why)
+            move = rolled_back(name, history, who(), now(), redacted(why))
             if move is None:
                 raise InputError(
                     f"{name} has no previous champion to go back to. See `equipoise registry show {name}`, and promote a version."
@@ -93,21 +93,24 @@ class Registry(Versions):
 
     def history(self, name: str) -> list[Move]:
         """Every move of every alias of a model, oldest first."""
-        return [self._move(name, number) for number in self._records(check_name(name))]
-
-    def _records(self, name: str) -> list[int]:
-        return sorted(int(child[:8]) for child in self.store.children(f"{name}/aliases") if _is_record(child))
+        last = self.store.last(Series(check_name(name), ALIASES))
+        with ThreadPoolExecutor(READERS) as threads:
+            return list(threads.map(lambda number: self._move(name, number), range(1, last + 1)))
 
     def _latest(self, name: str) -> Move | None:
-        numbers = self._records(name)
-        return self._move(name, numbers[-1]) if numbers else None
+        last = self.store.last(Series(name, ALIASES))
+        return self._move(name, last) if last else None
 
     def _move(self, name: str, number: int) -> Move:
-        key = _record_key(name, number)
-        return parse_move(self.store.read(key) or b"", f"{self.url}/{key}")
+        series = Series(name, ALIASES)
+        content = self.store.read(series, number)
+        where = self.store.where(series, number)
+        if content is None:
+            raise CorruptError(f"{where} is missing from the history of {name}. Restore it from a backup.")
+        return parse_move(content, where, self.seals, name, number)
 
     def _append(self, name: str, move: Move) -> bool:
-        return self.store.create(_record_key(name, move.number), move.content())
+        return self.store.create(Series(name, ALIASES), move.number, move.content(self.seals))
 
 
 def _version(move: Move | None, alias: str) -> str | None:
@@ -124,11 +127,3 @@ def _check_unmoved(name: str, alias: str, wanted: str | None, present: str | Non
             f"{name}: '{alias}' was expected to be {wanted or 'unset'}, but someone else has moved it to {present or 'nothing'}; "
             f"{outcome}. Look at `equipoise registry show {name}` and decide again."
         )
-
-
-def _record_key(name: str, number: int) -> str:
-    return f"{name}/aliases/{number:08d}.json"
-
-
-def _is_record(child: str) -> bool:
-    return len(child) == 13 and child.endswith(".json") and child[:8].isdigit()

@@ -6,22 +6,24 @@ from typing import Any
 
 from models.errors import InputError
 from tasks.registry.aliases import Move
-from tasks.registry.manifest import CorruptError
-from tasks.registry.names import CHAMPION, PREVIOUS, check_name, parse_reference
-from tasks.registry.registry import Registry
+from tasks.registry.index import Damaged
+from tasks.registry.interface import Registry
+from tasks.registry.names import CHAMPION, PREVIOUS, check_name, parse_reference, version_number
 
 
 def list_models(registry: Registry) -> list[dict[str, Any]]:
     """One entry per model: name, number of versions, the latest, and where its aliases point."""
     rows: list[dict[str, Any]] = []
     for name in registry.names():
-        versions = registry.versions(name)
+        latest = registry.latest(name)
+        if latest is None:
+            continue
         aliases = registry.aliases(name)
         rows.append(
             {
                 "name": name,
-                "versions": len(versions),
-                "latest": versions[-1],
+                "versions": version_number(latest),
+                "latest": latest,
                 "champion": aliases.get(CHAMPION),
                 "previous": aliases.get(PREVIOUS),
                 "aliases": aliases,
@@ -36,21 +38,22 @@ def list_versions(registry: Registry, name: str) -> list[dict[str, Any]]:
     A damaged one is listed with what is wrong with it under `damaged`, and does not hide the others.
     """
     aliases = registry.aliases(check_name(name))
+    named: dict[str, list[str]] = {}
+    for alias, version in sorted(aliases.items()):
+        named.setdefault(version, []).append(alias)
     rows: list[dict[str, Any]] = []
-    for version in reversed(registry.versions(name)):
-        try:
-            manifest = registry.manifest(name, version)
-        except CorruptError as error:
-            rows.append({"version": version, "aliases": _aliases_of(version, aliases), "damaged": str(error)})
+    for entry in reversed(registry.listing(name)):
+        row = {"version": entry.version, "aliases": named.get(entry.version, [])}
+        if isinstance(entry, Damaged):
+            rows.append({**row, "damaged": entry.why})
             continue
         rows.append(
             {
-                "version": version,
-                "created": manifest.created,
-                "by": manifest.by,
-                "aliases": _aliases_of(version, aliases),
-                "digest": manifest.digest,
-                "summary": manifest.summary,
+                **row,
+                "created": entry.created,
+                "by": entry.by,
+                "digest": entry.digest,
+                "summary": entry.summary,
             }
         )
     return rows
@@ -63,7 +66,7 @@ def show(registry: Registry, reference: str) -> dict[str, Any]:
     """
     name, which = parse_reference(reference)
     if "@" not in reference:
-        if not registry.versions(name):
+        if registry.latest(name) is None:
             registry.resolve(name, which)
         history = [describe_move(move) for move in reversed(registry.history(name))]
         return {
@@ -82,7 +85,7 @@ def show(registry: Registry, reference: str) -> dict[str, Any]:
         "aliases": _aliases_of(loaded.version, registry.aliases(name)),
         "digest": manifest.digest,
         "verified": True,
-        "directory": str(loaded.directory),
+        "where": loaded.where,
         "summary": manifest.summary,
         "files": {path: entry.model_dump() for path, entry in manifest.files.items()},
     }

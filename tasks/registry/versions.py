@@ -2,50 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+from uuid import uuid4
 
 from models.errors import InputError, nearest
-from tasks.registry.manifest import (
-    CHUNK,
-    FORMAT,
-    CorruptError,
-    FileEntry,
-    Manifest,
-    check_path,
-    digest_of,
-    parse_manifest,
-    seal,
-    verify_files,
-)
+from tasks.identity import redacted
+from tasks.registry.index import Damaged, Index, Listed
+from tasks.registry.interface import GRACE_SECONDS, Collected, Loaded, Published
+from tasks.registry.manifest import KIND, MANIFEST, Manifest, check_path, digest_of, parse_manifest, verify_files
 from tasks.registry.names import check_name, is_name, version_id, version_number
 from tasks.registry.record import now, who
-from tasks.registry.store import MANIFEST, Store
+from tasks.registry.seals import FORMAT, CorruptError, Seals
+from tasks.registry.sources import readable
+from tasks.registry.store import VERSIONS, Leftover, Series, Store
 
 log = logging.getLogger("equipoise")
 
-
-@dataclass(frozen=True)
-class Published:
-    """A version that is in the registry; `created` is False when it had been there before."""
-
-    version: str
-    digest: str
-    created: bool
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A version whose every file has been verified; read it from `directory`."""
-
-    name: str
-    version: str
-    directory: Path
-    manifest: Manifest
+READERS = 8
+LEAST_GRACE_SECONDS = 3600.0
 
 
 class Versions:
@@ -54,8 +32,9 @@ class Versions:
     Methods raise InputError for names that are not there, CorruptError for anything that is not what was written.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, seals: Seals | None = None) -> None:
         self.store = store
+        self.seals = Seals() if seals is None else seals
 
     @property
     def url(self) -> str:
@@ -66,39 +45,51 @@ class Versions:
         """Raise the error that registering would meet if the place cannot be written."""
         self.store.probe()
 
-    def collect(self) -> int:
-        """Remove what killed writers left behind; nothing that is visible or being written. Returns how many."""
-        return self.store.collect()
-
     def names(self) -> list[str]:
         """The models that have a version."""
-        return sorted(name for name in self.store.children("") if is_name(name) and self._numbers(name))
+        return sorted(name for name in self.store.names() if is_name(name) and self._last(name))
 
     def versions(self, name: str) -> list[str]:
         """The versions of a model, oldest first; empty when there is no such model."""
-        return [version_id(n) for n in self._numbers(check_name(name))]
+        return [version_id(n) for n in range(1, self._last(check_name(name)) + 1)]
+
+    def latest(self, name: str) -> str | None:
+        """The newest version of a model."""
+        last = self._last(check_name(name))
+        return version_id(last) if last else None
+
+    def listing(self, name: str) -> list[Listed]:
+        """Every version with what listings show of it, oldest first; its files have not been verified."""
+        last = self._last(check_name(name))
+        return self._index(name).read(1, last).listed
 
     def manifest(self, name: str, version: str) -> Manifest:
         """What a version is made of; its files have not been verified."""
         check_name(name)
-        if version_number(version) is None:
+        number = version_number(version)
+        if number is None:
             raise InputError(f"{name}@{version}: '{version}' is not a version. Write v1, v2 …")
+        series = Series(name, VERSIONS)
         where = self._where(name, version)
-        content = self.store.read(f"{name}/versions/{version}/{MANIFEST}")
+        content = self.store.read(series, number)
         if content is None:
-            versions = self.versions(name)
-            if version in versions:
+            last = self._last(name)
+            if number <= last:
                 raise CorruptError(f"{where} has lost its {MANIFEST}. Restore it from a backup; nothing was loaded.")
-            known = f"Its versions: {', '.join(versions[-5:])}." if versions else self._known_names(name)
+            known = (
+                f"Its versions: {', '.join(version_id(n) for n in range(max(1, last - 4), last + 1))}."
+                if last
+                else self._known_names(name)
+            )
             raise InputError(f"{name}@{version} is not in the registry {self.url}. {known}")
-        manifest = parse_manifest(content, f"{where}/{MANIFEST}")
+        manifest = parse_manifest(content, self.store.where(series, number), self.seals)
         if (manifest.name, manifest.version) != (name, version):
             raise CorruptError(f"{where} says that it is {manifest.name}@{manifest.version}. Nothing was loaded.")
         return manifest
 
     def version_of_run(self, name: str, run: str) -> Published | None:
         """The version that was published for this run, if there is one."""
-        return self._find_run(check_name(name), run, {})
+        return self._of_run(name, run, self._index(check_name(name)).read(1, self._last(name)).listed)
 
     def verified(self, name: str, version: str, digest: str | None = None) -> Loaded:
         """A version with every file verified, and of this digest if one is given; what differs is never loaded."""
@@ -109,10 +100,9 @@ class Versions:
                 f"{where} is not the version that the alias was pointed at (digest {manifest.digest[:12]}, expected "
                 f"{digest[:12]}). Nothing was loaded. Restore it from a backup."
             )
-        key = f"{name}/versions/{version}"
-        directory = self.store.fetch(key, manifest.files)
-        verify_files(directory, self.store.files(key), manifest, where)
-        return Loaded(name, version, directory, manifest)
+        fetched = self.store.fetch(manifest, where)
+        verify_files(fetched.directory, fetched.present, manifest, where)
+        return Loaded(name, version, fetched.directory, manifest, where, self.store)
 
     def publish(self, name: str, files: Mapping[str, Path | bytes], run: str, summary: Mapping[str, Any]) -> Published:
         """Make a version of these files (path in the version -> where to take it from), under the next free number.
@@ -122,56 +112,92 @@ class Versions:
         version may not hold, and the store's errors; then nothing has been published.
         """
         check_name(name)
-        for path in files:
+        for path, source in files.items():
             check_path(path)
-        self.store.collect()
-        known: dict[int, Manifest | None] = {}
-        found = self._find_run(name, run, known)
+            if isinstance(source, Path):
+                with readable(source, path):
+                    source.open("rb").close()
+        self.store.tidy()
+        index, last = self._index(name), self._last(name)
+        known = index.read(1, last)
+        found = self._of_run(name, run, known.listed)
         if found is not None:
             return found
-        with self.store.staging() as staged:
-            entries = {path: _copy(source, staged / path, path) for path, source in sorted(files.items())}
+        with self.store.writer(name, run) as writer:
+            entries = {path: writer.add(path, source) for path, source in sorted(files.items())}
             while True:
-                number = max(known, default=0) + 1
                 manifest = Manifest(
                     format=FORMAT,
                     name=name,
-                    version=version_id(number),
+                    version=version_id(last + 1),
                     digest=digest_of(entries),
                     run=run,
                     created=now(),
                     by=who(),
                     files=entries,
-                    summary=dict(summary),
+                    summary=redacted(summary),
+                    stored=writer.stored,
+                    token=uuid4().hex,
                 )
-                if self.store.publish(
-                    f"{name}/versions/{manifest.version}", staged, seal(manifest.model_dump(mode="json"))
-                ):
-                    return Published(manifest.version, manifest.digest, True)
+                if writer.publish(last + 1, self.seals.seal(KIND, manifest.model_dump(mode="json"))):
+                    break
                 # The number is taken. Whoever gets the next one has looked at all before it, so that two writers of one
                 # run cannot both publish it.
-                found = self._find_run(name, run, known)
+                first, last = last + 1, self._last(name)
+                more = index.read(first, last)
+                found = self._of_run(name, run, more.listed)
                 if found is not None:
                     return found
+        index.complete(last + 1, known.missing)
+        return Published(manifest.version, manifest.digest, True)
 
-    def _find_run(self, name: str, run: str, known: dict[int, Manifest | None]) -> Published | None:
-        """The version of this run among those not in `known` yet, which are added to it. A damaged one is no obstacle."""
-        for number in self._numbers(name):
-            if number in known:
+    def collect(self, grace: float = GRACE_SECONDS, dry: bool = False) -> Collected:
+        """Remove what was brought in for versions that never came about, `grace` seconds after nobody can publish it any more.
+
+        What a version refers to is never touched: when a manifest cannot be read, its model's files all stay, and the
+        CorruptError says so. With `dry` nothing is removed.
+        """
+        if grace < LEAST_GRACE_SECONDS:
+            raise InputError(
+                f"a grace of {grace / 3600:g} hours could take what a writer is about to publish; give at least "
+                f"{LEAST_GRACE_SECONDS / 3600:g}."
+            )
+        abandoned = 0 if dry else self.store.tidy()
+        total = Collected(removed=abandoned)
+        for name in self.store.names():
+            if not is_name(name):
                 continue
-            try:
-                manifest = known[number] = self.manifest(name, version_id(number))
-            except CorruptError as error:
-                known[number] = None
-                log.warning("%s", error)
-                continue
-            if manifest.run == run:
-                return Published(manifest.version, manifest.digest, False)
+            # In this order: whatever may use a leftover is among the manifests that are read after it was listed.
+            leftovers = self.store.leftovers(name, grace)
+            used = self._used(name) if leftovers else frozenset()
+            garbage = [one for one in leftovers if (one.stored, one.sha256) not in used]
+            if not dry:
+                self.store.remove(garbage)
+            total = _sum(total, garbage, len(leftovers) - len(garbage))
+        return total
+
+    def _used(self, name: str) -> frozenset[tuple[str, str]]:
+        """Every file that a version refers to. One manifest that cannot be read makes this a CorruptError."""
+        with ThreadPoolExecutor(READERS) as threads:
+            manifests = threads.map(lambda version: self.manifest(name, version), self.versions(name))
+            return frozenset((m.stored, entry.sha256) for m in manifests for entry in m.files.values())
+
+    def _of_run(self, name: str, run: str, listed: Iterable[Listed]) -> Published | None:
+        """The version of this run among these, by its own manifest. A damaged one is no obstacle."""
+        for entry in listed:
+            if isinstance(entry, Damaged):
+                log.warning("%s", entry.why)
+            elif entry.run == run:
+                manifest = self.manifest(name, entry.version)
+                if manifest.run == run:
+                    return Published(manifest.version, manifest.digest, False)
         return None
 
-    def _numbers(self, name: str) -> list[int]:
-        found = (version_number(child) for child in self.store.children(f"{name}/versions"))
-        return sorted(number for number in found if number is not None)
+    def _index(self, name: str) -> Index:
+        return Index(self.store, self.seals, name, lambda version: self.manifest(name, version))
+
+    def _last(self, name: str) -> int:
+        return self.store.last(Series(name, VERSIONS))
 
     def _where(self, name: str, version: str) -> str:
         return f"{self.url}/{name}/versions/{version}"
@@ -181,35 +207,6 @@ class Versions:
         return nearest(name, names) if names else "Nothing is registered there yet; run `equipoise run` first."
 
 
-def _copy(source: Path | bytes, target: Path, path: str) -> FileEntry:
-    """Copy and hash in one pass, so that the sum is of what was written. A write's OSError is the store's to explain."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(source, bytes):
-        target.write_bytes(source)
-        return FileEntry(sha256=hashlib.sha256(source).hexdigest(), bytes=len(source))
-    try:
-        opened = source.open("rb")
-    except OSError as error:
-        raise InputError(
-            f"{source} cannot be read ({error.strerror}), so '{path}' cannot be registered. Run its stage again."
-        ) from None
-    digest, size = hashlib.sha256(), 0
-    with opened, target.open("wb") as written:
-        read = _reader(opened, source)
-        while chunk := read():
-            written.write(chunk)
-            digest.update(chunk)
-            size += len(chunk)
-    return FileEntry(sha256=digest.hexdigest(), bytes=size)
-
-
-def _reader(opened: BinaryIO, source: Path) -> Callable[[], bytes]:
-    def read() -> bytes:
-        try:
-            return opened.read(CHUNK)
-        except OSError as error:
-            raise InputError(
-                f"{source} cannot be read ({error.strerror}). Check the disk, and run its stage again."
-            ) from None
-
-    return read
+def _sum(total: Collected, garbage: Iterable[Leftover], kept: int) -> Collected:
+    removed = list(garbage)
+    return Collected(total.removed + len(removed), total.bytes + sum(one.bytes for one in removed), total.kept + kept)

@@ -15,6 +15,7 @@ from models.errors import EquipoiseError, InputError, RefusedError
 from tasks.params import Params, parse_params
 from tasks.register import STAGE
 from tasks.registry import Registry, open_registry
+from tasks.registry.registry import StoredRegistry
 
 Make = Callable[..., Path]
 
@@ -187,15 +188,15 @@ def test_a_champion_that_moves_during_registration_is_not_overrun(working_copy, 
     """Someone promotes another version after the stage looked and before it moves the alias."""
     STAGE.execute(params(), working_copy())
     root = working_copy("b", champion="v1")
-    publish = Registry.publish
+    publish = StoredRegistry.publish
 
-    def meanwhile(self: Registry, *arguments: Any) -> Any:
+    def meanwhile(self: StoredRegistry, *arguments: Any) -> Any:
         published = publish(self, *arguments)
         other = publish(self, "toy", {"a.json": b"{}"}, "other", {})
         self.promote("toy", other.version)
         return published
 
-    monkeypatch.setattr(Registry, "publish", meanwhile)
+    monkeypatch.setattr(StoredRegistry, "publish", meanwhile)
     with pytest.raises(RefusedError, match=r"(?s)but the champion is now v3.*toy@v2 is in the registry all the same"):
         STAGE.execute(params(), root)
     assert registry_of(root).aliases("toy") == {"champion": "v3", "previous": "v1"}

@@ -1,4 +1,4 @@
-"""A file:// registry when things break: writers killed at every step, full and read-only disks, what is left behind."""
+"""A registry in a folder when things break: writers killed at every step, full and read-only disks, what is left behind."""
 
 import contextlib
 import errno
@@ -79,10 +79,10 @@ print(tried, survived)
 """
 
 
-def test_a_writer_killed_at_any_step_leaves_a_whole_registry_and_a_rerun_finishes_the_job(tmp_path, repository):
+def test_a_writer_killed_at_any_step_leaves_a_whole_registry_and_a_rerun_finishes_the_job(memory, repository):
     """SIGKILL before each single operation on the file system, from the first folder to the last link."""
     done = subprocess.run(
-        [sys.executable, "-c", KILLED_AT_EVERY_STEP, str(tmp_path / "registry")],
+        [sys.executable, "-c", KILLED_AT_EVERY_STEP, str(memory / "registry")],
         capture_output=True,
         text=True,
         cwd=repository,
@@ -96,11 +96,13 @@ def test_a_writer_killed_at_any_step_leaves_a_whole_registry_and_a_rerun_finishe
 
 def test_a_living_writer_is_not_cleaned_up(place, publish):
     registry = place.registry()
-    with registry.store.staging() as staged:
-        (staged / "half.json").write_bytes(b"{")
-        assert open_registry(place.url).collect() == 0
-        publish(open_registry(place.url))
-        assert (staged / "half.json").exists()
+    with registry.store.writer("adult", "other") as writer:
+        entry = writer.add("half.json", b"{")
+        held = place.everything()
+        assert place.registry().collect().removed == 0
+        publish(place.registry())
+        assert set(held) <= set(place.everything())
+        assert entry.bytes == 1
     assert registry.names() == ["adult"]
 
 
@@ -109,8 +111,8 @@ def test_what_a_killed_writer_left_is_invisible_and_goes_with_the_next_registrat
     script = """
 import os, signal, sys
 from tasks.registry import open_registry
-with open_registry(sys.argv[1]).store.staging() as staged:
-    (staged / "half.json").write_bytes(b"{")
+with open_registry(sys.argv[1]).store.writer("adult", "run") as writer:
+    writer.add("half.json", b"{")
     os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", script, f"file://{root}"], cwd=repository)
@@ -255,10 +257,10 @@ def test_a_file_system_without_hard_links_is_said_so(tmp_path, publish, monkeypa
         registry.promote("adult", "v1")
 
 
-def test_a_link_planted_in_a_version_is_refused(place, publish, tmp_path):
-    registry = place.registry()
+def test_a_link_planted_in_a_version_is_refused(folder, publish, tmp_path):
+    registry = folder.registry()
     publish(registry)
-    version = place.root / "adult/versions/v1"
+    version = folder.root / "adult/versions/v1"
     (tmp_path / "outside").mkdir()
     (version / "more").symlink_to(tmp_path / "outside")
     with pytest.raises(EquipoiseError, match="'more', which its manifest does not list"):
@@ -272,9 +274,9 @@ def test_a_link_planted_in_a_version_is_refused(place, publish, tmp_path):
         registry.load("adult", "v1")
 
 
-def test_files_of_a_version_cannot_be_edited_by_accident(place, publish):
-    publish(place.registry())
-    modes = {p.stat().st_mode & 0o777 for p in (place.root / "adult/versions/v1").rglob("*") if p.is_file()}
+def test_files_of_a_version_cannot_be_edited_by_accident(folder, publish):
+    publish(folder.registry())
+    modes = {p.stat().st_mode & 0o777 for p in (folder.root / "adult/versions/v1").rglob("*") if p.is_file()}
     assert modes == {0o444}
 
 
@@ -326,7 +328,6 @@ def test_a_lock_that_a_cleaner_removed_in_between_is_claimed_again(tmp_path, mon
         locked(descriptor, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    with store.staging() as staged:
+    with store.writer("adult", "run"):
         assert removed[0].exists()
-        assert staged.is_dir()
-        assert store.collect() == 0
+        assert store.tidy() == 0

@@ -44,9 +44,9 @@ def test_versions_are_listed_newest_first_with_their_figures_and_a_damaged_one_i
     for content in "ab":
         publish(registry, content=content)
     promote(registry, "adult@v1")
-    place.overwrite("adult/versions/v2/manifest.json", b"{}")
+    place.overwrite(place.of_manifest("adult", 2), b"{}")
     newest, oldest = list_versions(registry, "adult")
-    assert "v2/manifest.json is damaged" in newest["damaged"]
+    assert f"{place.of_manifest('adult', 2)} is damaged" in newest["damaged"]
     assert (oldest["version"], oldest["aliases"], oldest["summary"]) == ("v1", ["champion"], {"balanced_accuracy": 0.8})
 
 
