@@ -78,16 +78,18 @@ class SelMix(Mixer):
     """The mean recall, which is no mean over rows: before every epoch the gain of each pair is found on validation rows.
 
     Pairs are drawn by their gains, rows of their classes from the batch (bring `class_balanced_sampling`, so that it has
-    some of every class), their features mixed just before the classifier, with the label of the first. It fine-tunes:
-    the schedule `selmix_fine_tuning` lets it act at the end. It takes a pass over the validation rows before each epoch.
+    some of every class), their features mixed just before the classifier, with the label of the first. It
+    fine-tunes: until `start` the batch stays as it is; the schedule `selmix_fine_tuning` lets the net see rows as they
+    are until then. From there on it takes a pass over the validation rows before each epoch.
     """
 
     sharpness: float | Tensor = hyper(10.0, 2.0, 50.0, log=True, minimum=0.0, maximum=1e4)
     smallest_share: float | Tensor = hyper(0.6, 0.5, 0.9, minimum=0.0, maximum=1.0)
+    start: float | Tensor = hyper(0.6, minimum=0.0, maximum=1.0)
 
     name: ClassVar[str] = "selmix"
     formula: ClassVar[str] = (
-        "z = s f_i + (1-s) f_j, t = t_i, (i, j) ~ softmax(sharpness G), G_ij = first-order gain of mean recall, s ~ U(smallest, 1)"
+        "z = s f_i + (1-s) f_j, t = t_i, (i, j) ~ softmax(sharpness G), G_ij = first-order gain of mean recall, s ~ U(smallest, 1), from start on"
     )
     surveys: ClassVar[bool] = True
     at: ClassVar[Literal["inputs", "features"]] = "features"
@@ -121,6 +123,8 @@ class SelMix(Mixer):
 
     def survey(self, state: State, view: View) -> State:
         """The pairs' gains on validation rows."""
+        if view.progress < float(self.start):
+            return state
         seen = view.valid()
         shares = confusion(seen.logits, seen.labels, seen.weights)
         prior = shares.sum(1)
@@ -142,6 +146,9 @@ class SelMix(Mixer):
         """One batch, its features as inputs -> the mixed features of drawn pairs, with the first row's target [B, C]."""
         first, second = drawn_pairs(state["pairs"], batch.labels, draws["first"], draws["second"])
         share = self.smallest_share + (1 - self.smallest_share) * draws["share"]
+        itself = torch.arange(first.shape[-1], device=first.device)
+        first = torch.where(progress >= self.start, first, itself)
+        share = torch.where(progress >= self.start, share, torch.ones_like(share))
         wide = share.reshape(-1, *[1] * (batch.inputs.dim() - 1))
         return batch._replace(
             inputs=wide * batch.inputs[first] + (1 - wide) * batch.inputs[second],

@@ -24,5 +24,5 @@ class SelMixFineTuning(Schedule):
 
     def phases(self) -> tuple[Phase, ...]:
         """Two phases; the second mixes rows of classes drawn alike."""
-        mix = SelMix(sharpness=self.sharpness, smallest_share=self.smallest_share)
+        mix = SelMix(sharpness=self.sharpness, smallest_share=self.smallest_share, start=0.0)
         return (Phase(self.start), Phase(1 - self.start, switch={"sample": ClassBalancedSampling(), "mix": mix}))

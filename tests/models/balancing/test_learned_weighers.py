@@ -10,7 +10,7 @@ from models.balancing.probe import case
 from models.balancing.weigh.group_dro import group_dro
 from models.balancing.weigh.raking import raked, tempered_shares
 from models.balancing.weigh.self_taught import meta_gradient
-from models.balancing.weigh.vulnerability_aware import forgetting
+from models.balancing.weigh.vulnerability_aware import forgetting, vulnerable
 from models.data import one_hot
 
 LOSSES = torch.tensor([1.0, 4.0, 2.0, 3.0])
@@ -42,8 +42,9 @@ def test_forgetting_is_to_know_a_row_and_then_to_miss_it():
     known, forgotten, history = torch.zeros(3), torch.zeros(3), []
     for right in ([0.0, 1, 1], [0.0, 0, 1], [1.0, 1, 1], [1.0, 1, 1]):
         known, forgotten = forgetting(known, forgotten, torch.tensor(right))
-        history.append(forgotten.tolist())
-    assert history == [[0, 0, 0], [0, 1, 0], [0, 1, 0], [0, 1, 0]]
+        history.append((forgotten.tolist(), vulnerable(known, forgotten).tolist()))
+    assert [forgot for forgot, _ in history] == [[0, 0, 0], [0, 1, 0], [0, 1, 0], [0, 1, 0]]
+    assert [weak for _, weak in history] == [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 0]]
 
 
 def test_vulnerability_aware_weights_are_group_dro_over_what_was_forgotten_after_the_warm_up():
@@ -56,9 +57,9 @@ def test_vulnerability_aware_weights_are_group_dro_over_what_was_forgotten_after
     close(early, torch.ones(4))
     close(after["q"], state["q"])
     close(after["forgotten"], [0.0, 1, 0, 0])
-    close(after["known"], [1.0, 0, 1, 0])
+    close(after["known"], [1.0, 1, 1, 0])
     late, after = part.weigh(state, LOSSES, batch, torch.tensor(0.5))
-    expected, q = group_dro(state["q"], LOSSES, torch.tensor([0, 1, 0, 0]), 0.5, torch.ones(2), 0.0)
+    expected, q = group_dro(state["q"], LOSSES, torch.tensor([0, 1, 0, 1]), 0.5, torch.ones(2), 0.0)
     close(late, expected)
     close(after["q"], q)
 

@@ -95,6 +95,8 @@ def test_selmix_keeps_the_first_rows_label_and_brings_balanced_sampling():
     state = part.init(given.statistics)
     batch = given.batch._replace(inputs=one_hot(given.batch.labels, 4))
     draws = {k: v[0] for k, v in part.draw(torch.Generator().manual_seed(0), 1, 16).items()}
+    early = part.mix(state, batch, None, draws, torch.tensor(0.5))
+    assert all(torch.equal(getattr(early, k), getattr(batch, k)) for k in ("inputs", "targets", "labels", "rows"))
     mixed = part.mix(state, batch, None, draws, given.progress)
     assert torch.equal(mixed.inputs.argmax(-1), mixed.labels)
     assert torch.equal(mixed.targets, one_hot(mixed.labels, 4))
@@ -110,7 +112,7 @@ def test_a_class_that_is_missed_is_mixed_most_and_its_price_grows():
     seen = Seen(features, logits, labels, labels * 0, torch.ones(150))
     view = View({}, lambda: seen, lambda: seen, case(component("selmix")).statistics, torch.Generator(), 0.5)
     for name in ("selmix", "selmix_worst_recall"):
-        part = component(name).build({"sharpness": 20.0})
+        part = component(name).build({"sharpness": 20.0, "start": 0.5})
         state = {"pairs": torch.full((3, 3), 1 / 9), "prices": torch.full((3,), 1 / 3)}
         after = part.survey(state, view)
         assert after["pairs"].sum(1).argmax() == 2
