@@ -33,7 +33,7 @@ format: setup  ## Let ruff mend what it can
 BENCHMARKS = $(filter-out readme,$(basename $(notdir $(shell grep -l __main__ benchmarks/*.py))))
 
 bench: peers  ## All benchmarks, one after the other; `make bench-adult` (and so on) runs benchmarks/adult.py alone
-	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
+	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; began=$$SECONDS; $(BIN)/python -m benchmarks.$$name; echo "== $$name took $$((SECONDS - began)) s"; done
 
 bench-%: peers
 	@$(BIN)/python -m benchmarks.$(subst -,_,$*)

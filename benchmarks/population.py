@@ -20,8 +20,6 @@ from typing import Any
 
 import torch
 from sklearn.metrics import log_loss, roc_auc_score
-from tasks.search.populations import Sizes
-from tasks.search.sizing import sizes
 
 from benchmarks.gpu import on_gpu
 from benchmarks.memory import peak_memory
@@ -37,7 +35,9 @@ from tasks.search.campaign import Terms, Trial
 from tasks.search.choice import Goal
 from tasks.search.cluster import cluster, prepare_environment
 from tasks.search.ledger import Ledger
+from tasks.search.populations import Sizes
 from tasks.search.progress import Progress
+from tasks.search.sizing import sizes
 from tasks.search.space import Pair
 from tasks.search.tables import Table
 from tasks.search.work import TRAINING, Setting

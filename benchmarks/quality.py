@@ -130,8 +130,8 @@ def settings(minutes: float) -> tuple[str, ...]:
     """The product as a user sets it up for a search by the clock."""
     return (
         "model.sensitive_features=true", "model.ensemble=true", f"model.epochs={EPOCHS}", f"model.iterations={ITERATIONS}",
-        "search.maximize=balanced_accuracy", f"search.subject_to={{ece: {ECE}}}", "search.trials=400", "search.rounds=8",
-        f"search.minutes={SEARCHING * minutes:.4g}",
+        "search.maximize=balanced_accuracy", f"search.subject_to={{ece: {ECE}}}",
+        f"search.budget={{minutes: {SEARCHING * minutes:.4g}}}",
     )  # fmt: skip
 
 

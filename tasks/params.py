@@ -193,7 +193,7 @@ class Model(Section):
     learners: tuple[Learner, ...] = Field(
         ("auto",),
         min_length=1,
-        description="auto: mlp, trees and tabm for tables, resnet32 for images. tabm is a stronger net than mlp and slower: auto tries it only where nothing acts during training.",
+        description="auto: trees, mlp and tabm for tables, resnet32 for images. tabm is a stronger net than mlp and slower: auto tries it only where nothing acts during training.",
     )
     hidden: tuple[Count, ...] = Field((256, 256), description="Widths of the hidden layers of the mlp.")
     batch_size: Count = 512

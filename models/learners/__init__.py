@@ -43,8 +43,8 @@ def model_class(kind: str) -> type[Model]:
 
 
 def resolve_learners(names: tuple[str, ...], image: bool) -> tuple[str, ...]:
-    """`auto` spelled out: mlp, trees and tabm for tables, resnet32 for images; the others as they are, without repeats."""
-    auto = ("resnet32",) if image else ("mlp", "trees", *SPARED)
+    """`auto` spelled out: trees, mlp and tabm for tables, resnet32 for images; the others as they are, without repeats."""
+    auto = ("resnet32",) if image else ("trees", "mlp", *SPARED)
     return tuple(dict.fromkeys(n for name in names for n in (auto if name == "auto" else (name,))))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.readme import main, with_tables
+from benchmarks.readme import main, page, with_tables
 from benchmarks.table import Row, as_text, publish, read
 from models.errors import InputError
 
@@ -45,13 +45,13 @@ def test_a_marker_that_makes_no_sense_is_named_by_its_line(results, text, says):
 def test_the_command_writes_and_checks(results, tmp_path, capsys):
     readme = tmp_path / "README.md"
     readme.write_text(TEXT)
-    assert main(["--check"], readme, results) == 1
+    assert main(["--check"], readme, results, None) == 1
     assert readme.read_text() == TEXT
-    assert main([], readme, results) == 0
-    assert main(["--check"], readme, results) == 0
+    assert main([], readme, results, None) == 0
+    assert main(["--check"], readme, results, None) == 0
     assert "up to date" in capsys.readouterr().out
     readme.write_text("<!-- benchmark: nothing --><!-- /benchmark -->")
-    assert main([], readme, results) == 2
+    assert main([], readme, results, None) == 2
     assert "no result 'nothing'" in capsys.readouterr().err
 
 
@@ -60,3 +60,21 @@ def test_the_readme_of_the_repository_is_up_to_date(repository):
     if not readme.is_file():
         pytest.skip("there is no README.md yet")
     assert main(["--check"], readme) == 0
+
+
+def test_a_page_shows_what_was_measured_and_what_is_owed(results, tmp_path):
+    template = (
+        "# Page\n<!-- benchmark: search --><!-- /benchmark -->\n<!-- benchmark: longtail_mnist --><!-- /benchmark -->\n"
+    )
+    assert page(template.replace("search", "other"), results, "page.md") is None
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages/page.md").write_text(template)
+    (tmp_path / "docs").mkdir()
+    readme = tmp_path / "README.md"
+    readme.write_text("no tables\n")
+    assert main(["--check"], readme, results, tmp_path / "pages") == 1
+    assert main([], readme, results, tmp_path / "pages") == 0
+    assert main(["--check"], readme, results, tmp_path / "pages") == 0
+    text = (tmp_path / "docs/page.md").read_text()
+    assert as_text(read(results / "search.json")) in text
+    assert "*Not measured yet: `make bench-longtail`.*" in text
