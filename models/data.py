@@ -22,7 +22,8 @@ class Split:
     number; [n, 0] for classes.
 
     `labels` are what rows are balanced by, whatever the task: the class; the bin of the number; of several labels the
-    rarest one that the row carries, counted from 1, and 0 without any. `classes` counts them all, present or not.
+    rarest one that the row carries, counted from 1, and 0 without any. `classes` counts them all, present or not. The
+    label of a row without one is -1: such rows are met in training alone, by methods that ask for them.
     """
 
     numeric: Tensor
@@ -59,6 +60,17 @@ class Split:
         """The same rows on another device."""
         moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
         return replace(self, **moved)
+
+    def unlabelled(self) -> Split:
+        """The same rows without their labels."""
+        return replace(self, labels=torch.full_like(self.labels, -1), values=torch.zeros_like(self.values))
+
+    def joined(self, others: Split) -> Split:
+        """These rows and then the others."""
+        both: dict[str, Any] = {
+            k: torch.cat([v, getattr(others, k)]) for k, v in vars(self).items() if isinstance(v, Tensor)
+        }
+        return replace(self, **both)
 
     def take(self, rows: Tensor) -> Split:
         """The rows at these positions."""
@@ -130,7 +142,10 @@ class Statistics(NamedTuple):
 
     @staticmethod
     def of(split: Split) -> Statistics:
-        """Count the rows of `split`; every class and group has its place, present or not."""
+        """Count the rows of `split` that have a label; every class and group has its place, present or not."""
+        labelled = split.labels >= 0
+        if not bool(labelled.all()):
+            split = split.take(torch.nonzero(labelled).squeeze(1))
         cells = torch.bincount(
             split.labels * split.group_count + split.groups, minlength=split.classes * split.group_count
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
-from models.balancing.component import Adjuster, Component, WeightAdjuster
+from models.balancing.component import Adjuster, Component, GradientTransform, Surveying, WeightAdjuster
 from models.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def check_partners(recipe: Recipe) -> None:
 
 def _objections(recipe: Recipe) -> Iterator[str]:
     yield from _phases(recipe)
+    yield from _rows(recipe)
     yield from _data(recipe)
     yield from _set_level(recipe)
     for part in recipe.everything():
@@ -42,6 +43,18 @@ def _phases(recipe: Recipe) -> Iterator[str]:
                 yield (
                     f"schedule '{recipe.schedule.name}' switches slot '{slot}', which '{held.name}' holds. Leave one out."
                 )
+
+
+def _rows(recipe: Recipe) -> Iterator[str]:
+    """What looks at the labels of all training rows cannot stand beside what trains on rows without any."""
+    if recipe.schedule is None or not recipe.reads_unlabelled:
+        return
+    for part in recipe.everything():
+        if isinstance(part, Surveying) and part.surveys and not isinstance(part, GradientTransform):
+            yield (
+                f"'{part.name}' looks at the label of every training row, and '{recipe.schedule.name}' trains on rows "
+                "without one. Leave one out."
+            )
 
 
 def _data(recipe: Recipe) -> Iterator[str]:

@@ -137,12 +137,18 @@ class Recipe:
     def everything(self) -> tuple[Component, ...]:
         """Every method that acts at some time: the recipe's own, and those that its schedule switches on."""
         acting = {c.name: c for phase in self.phases for c in self.in_phase(phase).components().values()}
-        return tuple({**{c.name: c for c in self.components().values()}, **acting}.values())
+        pretexts = {phase.pretext.name: phase.pretext for phase in self.phases if phase.pretext is not None}
+        return tuple({**{c.name: c for c in self.components().values()}, **acting, **pretexts}.values())
 
     @property
     def tasks(self) -> frozenset[Task]:
         """The kinds of target that every method serves."""
         return frozenset.intersection(*(c.tasks for c in self.everything()))
+
+    @property
+    def reads_unlabelled(self) -> bool:
+        """Whether it learns from rows without a label where there are any."""
+        return "unlabelled" in self.needs or (self.schedule is not None and self.schedule.reads_unlabelled)
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -154,7 +160,7 @@ class Recipe:
         """Whether a population of this recipe can train as one program."""
         return all(c.batched for c in self.everything())
 
-    def check(self, task: Task, groups: bool, image: bool, where: str) -> None:
+    def check(self, task: Task, groups: bool, image: bool, where: str, unlabelled: bool = True) -> None:
         """Raise InputError unless every method serves this kind of target and finds what it needs."""
         for part in self.everything():
             if task not in part.tasks:
@@ -165,6 +171,11 @@ class Recipe:
             if "groups" in part.needs and not groups:
                 raise InputError(
                     f"{where}: '{part.name}' needs groups. Name a sensitive attribute in `sensitive`, or leave it out."
+                )
+            if "unlabelled" in part.needs and not unlabelled:
+                raise InputError(
+                    f"{where}: '{part.name}' learns from rows without a label, and there are none. Set data.unlabelled to use if "
+                    "the source has some, or leave it out."
                 )
             if "table" in part.needs and image:
                 raise InputError(

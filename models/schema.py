@@ -55,6 +55,13 @@ class Attribute(_Frozen):
     groups: tuple[str, ...]
 
 
+class Unlabelled(_Frozen):
+    """Rows without a value of the target that are kept apart from all others: how many, and the hash of their table."""
+
+    rows: int
+    sha256: str
+
+
 class Schema(_Frozen):
     """The description of a data set that travels with its rows and with every registered model."""
 
@@ -65,6 +72,7 @@ class Schema(_Frozen):
     time: str | None = None
     identifier: str | None = None
     weight: str | None = None
+    unlabelled: Unlabelled | None = None
 
     def features(self, sensitive: bool) -> tuple[Column, ...]:
         """The columns a model may read, without the sensitive attributes unless they are asked for."""

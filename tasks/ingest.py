@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from models.errors import InputError
-from models.schema import Attribute, Column, Schema
+from models.schema import Attribute, Column, Schema, Unlabelled
 from tasks.params import Params
 from tasks.sources.card import make_card
 from tasks.sources.catalog import CATALOGUE
@@ -55,7 +56,8 @@ class Ingested:
     """What ingest makes: the typed rows in the order of the source, their description, the card and what only the maker knows.
 
     `repeated` names the rows [row_id, record] whose whole record, dropped columns included, occurs more than once, where
-    the publisher divided the rows; otherwise it is None.
+    the publisher divided the rows; otherwise it is None. `unlabelled` are the rows without a value of the target, where
+    they are used.
     """
 
     rows: pd.DataFrame
@@ -63,6 +65,7 @@ class Ingested:
     card: dict[str, Any]
     truth: pd.DataFrame | None
     repeated: pd.DataFrame | None
+    unlabelled: pd.DataFrame | None = None
 
 
 def ingest(params: Params, locations: Locations, catalogue_file: Path = CATALOGUE) -> Ingested:
@@ -80,7 +83,8 @@ def ingest(params: Params, locations: Locations, catalogue_file: Path = CATALOGU
     attributes = _add_attributes(table, frame, roles)
     _add_parts_and_weight(table, frame, raw, roles)
     _require_features(table)
-    rows, unused = choose_rows(table.rows(), target.column, params.data.rows, params.seed)
+    labelled, unlabelled = _set_apart(table, target.column, params.data.unlabelled == "use")
+    rows, unused = choose_rows(labelled, target.column, params.data.rows, params.seed)
     table.left_out += unused
     schema = Schema(
         dataset=located.label,
@@ -102,7 +106,21 @@ def ingest(params: Params, locations: Locations, catalogue_file: Path = CATALOGU
         card,
         truth,
         _repeated(rows, frame.assign(**{target.column: labels}), table),
+        unlabelled,
     )
+
+
+def _set_apart(table: _Table, target: str, use: bool) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """The rows that take part, and those without a value of the target where they are used."""
+    rows = table.rows()
+    missing = rows[target].isna()
+    if not use or not missing.any():
+        return rows, None
+    table.notes.append(
+        f"Without a value of '{target}' and kept apart from all parts of the split: {int(missing.sum()):,} rows. Only recipes "
+        "that learn from rows without a label see them."
+    )
+    return rows[~missing], rows[missing].drop(columns=target).reset_index(drop=True)
 
 
 def _type_columns(
@@ -272,12 +290,22 @@ def _repeated(rows: pd.DataFrame, frame: pd.DataFrame, table: _Table) -> pd.Data
 
 
 def run(params: Params, inputs: Paths, outputs: Paths) -> None:
-    """Ingest what params name and write rows.parquet, schema.json and card.json (lending: truth.parquet too)."""
+    """Ingest what params name and write rows.parquet, schema.json and card.json.
+
+    Of lending there is truth.parquet too, of rows without a value of the target that are used unlabelled.parquet; the
+    schema holds their hash, so that what depends on it depends on them.
+    """
     made = ingest(params, Locations.of_environment())
     with replacing(outputs["ingest"]) as folder:
         folder.mkdir()
         write_parquet(folder / "rows.parquet", made.rows)
-        write_json(folder / "schema.json", made.schema.model_dump())
+        schema = made.schema
+        if made.unlabelled is not None:
+            path = folder / "unlabelled.parquet"
+            write_parquet(path, made.unlabelled)
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            schema = schema.model_copy(update={"unlabelled": Unlabelled(rows=len(made.unlabelled), sha256=digest)})
+        write_json(folder / "schema.json", schema.model_dump())
         write_json(folder / "card.json", made.card)
         if made.truth is not None:
             write_parquet(folder / "truth.parquet", made.truth)

@@ -46,6 +46,11 @@ class Data(Section):
         default_factory=dict, description="Column kinds, where they are not guessed right."
     )
     drop: tuple[str, ...] = Field((), description="Columns that must not be features.")
+    unlabelled: Literal["drop", "use"] = Field(
+        "drop",
+        description="Rows without a value of the target. drop: they are left out, and the card says so; use: they are kept "
+        "apart from all four parts, for recipes that learn from rows without a label.",
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Data:

@@ -45,3 +45,10 @@ def training_rows(rows: pd.DataFrame, split: Path, resampled: Path, recipe: Reci
     if not path.exists():
         raise InputError(f"resample: {path.name} is missing. Run the stage 'resample' again.")
     return pd.read_parquet(path)
+
+
+def unlabelled_rows(ingested: Path, schema: Schema, recipe: Recipe) -> pd.DataFrame | None:
+    """The rows without a label that a recipe learns from beside its table; None where there are none, or it does not ask."""
+    if schema.unlabelled is None or not recipe.reads_unlabelled:
+        return None
+    return pd.read_parquet(ingested / "unlabelled.parquet")

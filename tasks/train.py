@@ -17,13 +17,14 @@ from models.data import Split, Statistics
 from models.errors import EquipoiseError
 from models.learners import learner
 from models.learners.learner import Member, Model, Plan
+from models.learners.pool import ended_on
 from models.predictor import Predictor
 from models.preprocess import Preprocessor
 from models.recipe import Recipe
 from models.schema import Schema
 from models.seeds import derive_seed
 from tasks.params import Params
-from tasks.parts import read_rows, read_schema, rows_of, training_rows
+from tasks.parts import read_rows, read_schema, rows_of, training_rows, unlabelled_rows
 from tasks.scoring import device_of, validation_metrics
 from tasks.search.entrants import entrant
 from tasks.stage import Paths, Stage, read_json, replacing, write_json
@@ -40,12 +41,15 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     train_rows = rows_of(rows, split, "train")
     preprocessor = Preprocessor.fit(train_rows, schema, params.model.sensitive_features)
     train = preprocessor.encode(training_rows(rows, split, inputs["resampled"], recipe))
+    unlabelled = unlabelled_rows(inputs["rows"].parent, schema, recipe)
+    if unlabelled is not None:
+        train = train.joined(preprocessor.encode(unlabelled).unlabelled())
     valid, calib = (preprocessor.encode(rows_of(rows, split, part)) for part in ("valid", "calib"))
     device = device_of(params.resources.device)
     members = [Member(choice["values"], derive_seed(params.seed, "refit", i)) for i in range(params.model.refits)]
     log.info("train: refitting %s with %s, %d seeds, on %s", recipe.name, choice["learner"], len(members), device)
     refits = _fit(recipe, choice["learner"], members, train, valid, preprocessor, params, device)
-    statistics = Statistics.of(train)
+    statistics = Statistics.of(ended_on(recipe, train))
     models, joined = list(refits), []
     for companion in choice.get("companions", ()) if params.model.ensemble else ():
         log.info("train: refitting with %s as well, to average both", companion["learner"])

@@ -15,7 +15,7 @@ from models.metrics.names import BY_GROUP
 from models.preprocess import Preprocessor
 from models.schema import Schema
 from tasks.params import Params
-from tasks.parts import read_rows, read_schema, rows_of, training_rows
+from tasks.parts import read_rows, read_schema, rows_of, training_rows, unlabelled_rows
 from tasks.progress import Unit, measured
 from tasks.scoring import device_of
 from tasks.search.board import Board
@@ -29,7 +29,7 @@ from tasks.search.progress import Progress
 from tasks.search.sizing import sizes
 from tasks.search.space import Pair, pairs
 from tasks.search.tables import Table
-from tasks.search.work import Setting, table_of
+from tasks.search.work import UNLABELLED, Setting, table_of
 from tasks.stage import Paths, Stage, replacing, write_json
 
 log = logging.getLogger("equipoise")
@@ -131,6 +131,9 @@ def _encode(
         name = table_of(pair.recipe)
         if name not in tables:
             tables[name] = Table.of(preprocessor.encode(training_rows(rows, split, resampled, pair.recipe)))
+        unlabelled = unlabelled_rows(inputs["rows"].parent, schema, pair.recipe)
+        if unlabelled is not None and UNLABELLED not in tables:
+            tables[UNLABELLED] = Table.of(preprocessor.encode(unlabelled).unlabelled())
     for part in ("valid", "calib"):
         tables[part] = Table.of(preprocessor.encode(rows_of(rows, split, part)))
     return preprocessor, tables

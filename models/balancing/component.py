@@ -37,6 +37,7 @@ from models.balancing.base import (
     hyper,
 )
 from models.balancing.claim import Claim
+from models.balancing.stages import Phase, Schedule
 from models.schema import Task
 
 if TYPE_CHECKING:
@@ -91,9 +92,13 @@ class Surveying(Component):
 
 @dataclass(frozen=True)
 class Resampler(Component):
-    """Acts on the training table before training: rows in, rows out, with the provenance of each row."""
+    """Acts on the training table before training: rows in, rows out, with the provenance of each row.
+
+    `synthesizes`: some of the rows out are made, and say so.
+    """
 
     slot: ClassVar[Slot] = "resample"
+    synthesizes: ClassVar[bool] = False
 
     def resample(self, rows: pd.DataFrame, schema: Schema, strategy: Any, neighbours: int, seed: int) -> pd.DataFrame:
         """Training rows -> balanced rows with `row_id` (source or parent), `neighbour_row_id`, `synthetic`, `weight`."""
@@ -296,34 +301,6 @@ class GradientTransform(Surveying):
 
     def constrain(self, state: State, parameters: State) -> State:
         """Parameters after the step -> those that are to be others, by name."""
-        raise NotImplementedError
-
-
-class Phase(NamedTuple):
-    """One stage of training: its share of the epochs, what it switches in which slot, and what it trains.
-
-    `switch` maps a slot to the component that acts there in this phase (None: nothing acts; in a slot that takes
-    several, a tuple). `trains` is 'all', or where the names of the trained parameters begin: 'classifier' leaves the
-    representation as it is. `fresh_classifier` draws the classifier anew when the phase begins; `restart` begins a
-    training of its own there: the learning rate rises and falls over the epochs until the next restart or the end,
-    and the optimizer forgets its moments.
-    """
-
-    share: float
-    switch: Mapping[str, Any] = {}
-    trains: str = "all"
-    fresh_classifier: bool = False
-    restart: bool = False
-
-
-@dataclass(frozen=True)
-class Schedule(Component):
-    """Says what acts when, as data: phases whose shares sum to 1. All members of a population share them."""
-
-    slot: ClassVar[Slot] = "schedule"
-
-    def phases(self) -> tuple[Phase, ...]:
-        """The phases in order."""
         raise NotImplementedError
 
 

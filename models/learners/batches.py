@@ -34,7 +34,13 @@ def row_order(population: Population, steps: int, size: int) -> Tensor:
     p = population
     if p.active.sample is not None:
         return _drawn(p, [p.method("sample", i) for i in range(len(p.alive))], p.state["sample"], steps, size)
-    drawn = [torch.randperm(len(p.train), generator=p.generators[m])[: steps * size] for m in p.alive]
+    drawn = []
+    for position, member in enumerate(p.alive):
+        candidates = p.pool.candidates(position)
+        count = len(p.train) if candidates is None else len(candidates)
+        order = torch.randperm(count, generator=p.generators[member])
+        order = order.repeat(-(-steps * size // count))[: steps * size]
+        drawn.append(order if candidates is None else candidates[order])
     return torch.stack(drawn).reshape(len(p.alive), steps, size).to(p.device)
 
 
@@ -49,7 +55,12 @@ def partner_rows(population: Population, steps: int, size: int) -> Tensor | None
 def numbers(population: Population, steps: int, size: int) -> dict[str, Tensor]:
     """What the methods of each member draw for an epoch's batches, by `key/name`, each [P, steps, …]."""
     p, drawn = population, []
+    pretext, shape = p.phases[p.phase].pretext, tuple(p.train.numeric.shape[1:])
     for member in p.alive:
+        if pretext is not None:
+            categories = p.train.categorical.shape[1]
+            drawn.append(pretext.draw_views(p.generators[member], steps, size, shape, categories))
+            continue
         found: dict[str, Tensor] = {}
         for key, part in acting(p.active).items():
             if isinstance(part, (Mixer, Learning)):
@@ -58,26 +69,34 @@ def numbers(population: Population, steps: int, size: int) -> dict[str, Tensor]:
     return {k: torch.stack([d[k] for d in drawn]).to(p.device) for k in drawn[0]}
 
 
-def columns(split: Split, rows: Tensor) -> Columns:
-    """The columns of the rows of each member's batch [P, B], gathered from the whole tables."""
+def columns(split: Split, rows: Tensor, guesses: State) -> Columns:
+    """The columns of the rows of each member's batch [P, B], gathered from the whole tables.
+
+    `guesses` are labels and weights [P, n] that stand in the place of the table's, or nothing.
+    """
     flat = rows.reshape(-1)
     tables = (split.numeric, split.categorical, split.labels, split.groups, split.weights, split.values)
     *found, values = (t.index_select(0, flat).reshape(*rows.shape, *t.shape[1:]) for t in tables)
+    if guesses:
+        found[2], found[4] = guesses["labels"].gather(1, rows), guesses["weights"].gather(1, rows)
     return (*found, rows, values)
 
 
 def _drawn(population: Population, samplers: Sequence[Sampler], states: State, steps: int, size: int) -> Tensor:
     """Rows drawn with each member's probabilities [P, steps, size]."""
     p, drawn = population, []
-    progress, split = p.epoch / p.plan.budget, p.train
+    progress, split, guesses = p.epoch / p.plan.budget, p.pool.split, p.pool.guesses
     for position, (member, sampler) in enumerate(zip(p.alive, samplers, strict=True)):
         state = {k: v[position] for k, v in states.items()}
         order = sampler.order(state, steps, size, p.generators[member])
-        if order is not None:
-            drawn.append(order.cpu().reshape(-1))
-            continue
-        share = sampler.probabilities(state, split.labels, split.groups, p.statistics, progress)
-        edges = share.double().cumsum(0).cpu()
-        uniform = torch.rand(steps * size, generator=p.generators[member], dtype=torch.float64)
-        drawn.append(torch.searchsorted(edges, uniform * edges[-1], right=True).clamp(max=len(split) - 1))
+        if order is None:
+            labels = guesses["labels"][position] if guesses else split.labels
+            share = sampler.probabilities(state, labels, split.groups, p.statistics, progress)
+            if guesses:
+                share = share * (guesses["weights"][position] > 0)
+            edges = share.double().cumsum(0).cpu()
+            uniform = torch.rand(steps * size, generator=p.generators[member], dtype=torch.float64)
+            order = torch.searchsorted(edges, uniform * edges[-1], right=True).clamp(max=len(split) - 1)
+        order = order.cpu().reshape(-1)
+        drawn.append(order if p.pool.positions is None else p.pool.positions.cpu()[order])
     return torch.stack(drawn).reshape(len(p.alive), steps, size).to(p.device)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from models.balancing.component import Component, Mixer, Regularizer, State
+from models.balancing.pretext import Pretext
 from models.data import Batch, targets_of
 from models.learners.weights import OWN
 from models.nets.net import Net
@@ -62,7 +63,8 @@ class Objective:
     """The loss of the methods that act in one phase, as a function of one member's parameters and one batch.
 
     `names` are the names of all parameters, `buffers` the net's buffers by name. With `frozen` the representation gets no gradient;
-    with `per_class` the loss comes in parts, one per class, and one more for the penalties. `task` is the kind of target.
+    with `per_class` the loss comes in parts, one per class, and one more for the penalties. `task` is the kind of target;
+    a `pretext` stands in the place of everything that looks at it.
     """
 
     def __init__(
@@ -74,8 +76,9 @@ class Objective:
         device: torch.device,
         frozen: bool,
         task: Task,
+        pretext: Pretext | None = None,
     ) -> None:
-        self.task = task
+        self.task, self.pretext = task, pretext
         self.net, self.buffers, self.recipe, self.device, self.frozen = net, buffers, recipe, device, frozen
         self.per_class = recipe.optimize is not None and recipe.optimize.per_class
         self._parts = {
@@ -83,6 +86,8 @@ class Objective:
             for part in ("embed", "body", "classifier")
         }
         owners = {key: f"{OWN}{part.name}." for key, part in recipe.components().items()}
+        if pretext is not None:
+            owners["pretext"] = f"{OWN}{pretext.name}."
         self._own = {key: [(n, n[len(o) :]) for n in names if n.startswith(o)] for key, o in owners.items()}
 
     def call(self, part: str, parameters: Mapping[str, Tensor], *arguments: Tensor) -> Tensor:
@@ -141,6 +146,8 @@ class Objective:
 
         `draws` are the random numbers of the batch by `key/name`.
         """
+        if self.pretext is not None:
+            return self._pretext(self.pretext, parameters, columns, draws), dict(state)
         recipe = self.recipe.with_values(hyper)
         following = dict(state)
 
@@ -202,6 +209,20 @@ class Objective:
             other = other._replace(inputs=self.represent(parameters, other.inputs))
         mixed = mix.mix(state, batch._replace(inputs=features), other, prefixed(draws, "mix/"), progress)
         return mixed._replace(inputs=batch.inputs), mixed.inputs
+
+    def _pretext(
+        self, pretext: Pretext, parameters: dict[str, Tensor], columns: Columns, draws: Mapping[str, Tensor]
+    ) -> Tensor:
+        """What the pretext makes of the features of its views []; of several members, the mean over them."""
+        known = {short: parameters[full] for full, short in self._own["pretext"]}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            features = tuple(
+                self.represent(parameters, self.call("embed", parameters, *view)).float()
+                for view in pretext.views((columns[0], columns[1]), draws)
+            )
+        if self.net.members is None:
+            return pretext.loss(known, features, draws)
+        return vmap(lambda *f: pretext.loss(known, f, draws), in_dims=1)(*features).mean()
 
     @staticmethod
     def _penalty(

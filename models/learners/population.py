@@ -33,6 +33,7 @@ from models.learners.judge import validation_losses
 from models.learners.learner import Member, Outcome, Plan
 from models.learners.net_model import NetModel
 from models.learners.objective import Columns, Objective, acting, first, stacked, values_of
+from models.learners.pool import pool_of
 from models.learners.survey import survey
 from models.learners.weights import OWN, AdamW, Weights, learning_rate_factor
 from models.nets.net import Net
@@ -100,16 +101,22 @@ class Population:
             starts.append(min(max(1, round(share * budget)), budget - 1))
         return starts
 
-    def enter(self, phase: int) -> None:
-        """Switch the slots that the phase names; what is judged best starts anew, as the objective may have changed."""
+    def enter(self, phase: int, guess: bool = True) -> None:
+        """Switch the slots that the phase names; what is judged best starts anew, as the objective may have changed.
+
+        `guess` is off where the labels that the phase guesses are known already.
+        """
         self.phase = phase
         current = self.phases[phase]
         self.active = self.recipe.in_phase(current)
+        self.pool = pool_of(self, current, guess)
+        self.statistics = self.pool.statistics
         parts = acting(self.active)
         kept = {key for key, part in parts.items() if self.names.get(key) == part.name}
         self.state = {key: self.state[key] if key in kept else self._initial(part) for key, part in parts.items()}
         if "weigh" not in kept:
-            rows = self.active.weigh.init_rows(self.statistics) if self.active.weigh is not None else {}
+            whole = self.statistics._replace(rows=len(self.train))
+            rows = self.active.weigh.init_rows(whole) if self.active.weigh is not None else {}
             self.row_state = self._copies(rows)
         self.names = {key: part.name for key, part in parts.items()}
         own = {key for key, part in self.recipe.components().items() if self.names.get(key) == part.name}
@@ -118,7 +125,14 @@ class Population:
         self.mask = None if names is None else self.weights.mask(names)
         self.frozen = current.trains != "all" and not any(n.startswith(("embed.", "body.")) for n in names or ())
         self.objective = Objective(
-            self.net, self.buffers, self.active, list(self.weights.shapes), self.device, self.frozen, self.train.task
+            self.net,
+            self.buffers,
+            self.active,
+            list(self.weights.shapes),
+            self.device,
+            self.frozen,
+            self.train.task,
+            current.pretext,
         )
         self.best_loss.fill_(math.inf)
         self.waited.zero_()
@@ -132,7 +146,7 @@ class Population:
 
     def _initial(self, part: Component) -> State:
         """The state of one method, one copy per member."""
-        split, statistics = self.train, self.statistics
+        split, statistics = self.pool.split, self.statistics
         if isinstance(part, Sampler):
             drawn = [part.init(split.labels, split.groups, statistics, self.generators[m]) for m in self.alive]
             return {k: torch.stack([d[k] for d in drawn]).to(self.device) for k in drawn[0]}
@@ -304,8 +318,9 @@ class Population:
         if phase != self.phase:
             self.enter(phase)
         survey(self)
-        size = effective_batch(len(self.train), self.plan.batch_size)
-        steps = max(1, len(self.train) // size)
+        rows = self.pool.epoch_rows()
+        size = effective_batch(rows, self.plan.batch_size)
+        steps = max(1, rows // size)
         order, partners, draws = (
             row_order(self, steps, size),
             partner_rows(self, steps, size),
@@ -319,15 +334,18 @@ class Population:
         for step in range(steps):
             self.batch = step
             done = (self.epoch + step / steps) / self.plan.budget
-            partner = columns(self.train, partners[:, step]) if partners is not None else ()
+            partner = columns(self.train, partners[:, step], self.pool.guesses) if partners is not None else ()
             drawn = {k: v[:, step] for k, v in draws.items()}
-            self._step(columns(self.train, order[:, step]), drawn, done, partner)
+            self._step(columns(self.train, order[:, step], self.pool.guesses), drawn, done, partner)
         self.epoch += 1
         self._judge()
 
     @torch.no_grad()
     def _judge(self) -> None:
         """Keep each member's best weights; drop members that diverged, or that have waited too long in the last phase."""
+        if self.phases[self.phase].pretext is not None:
+            self._keep_last()
+            return
         losses, sound = validation_losses(self), self.sound.cpu()
         better = losses < self.best_loss
         chosen = better.to(self.device)
@@ -345,7 +363,7 @@ class Population:
             if not math.isfinite(losses[position]):
                 outcome.error = self._diverged(int(sound[position]))
             elif last and (self.waited[position] >= self.plan.patience or self.epoch == self.plan.budget):
-                outcome.model = self._model(position)
+                outcome.model = self.best_model(position)
             else:
                 keep.append(position)
         if len(keep) < len(self.alive):
@@ -361,9 +379,16 @@ class Population:
     def stop(self) -> None:
         """End here, between two epochs: every member that is still on its way gives its best so far."""
         for position, member in enumerate(self.alive):
-            self.outcomes[member].model = self._model(position)
+            self.outcomes[member].model = self.best_model(position)
             self.outcomes[member].stopped = True
         self.alive = []
+
+    def _keep_last(self) -> None:
+        """What validation rows cannot judge goes on as it is."""
+        self.best = self.weights.flat.clone()
+        self.best_buffers = {k: v.clone() for k, v in self.buffers.items()}
+        for member in self.alive:
+            self.outcomes[member].budget_used = self.epoch
 
     def _keep(self, positions: list[int]) -> None:
         self.alive = [self.alive[p] for p in positions]
@@ -378,8 +403,9 @@ class Population:
         self.state = {key: {k: v[index] for k, v in part.items()} for key, part in self.state.items()}
         self.row_state = {k: v[index] for k, v in self.row_state.items()}
         self.sound = self.all_sound()
+        self.pool = self.pool._replace(guesses={k: v[index] for k, v in self.pool.guesses.items()})
 
-    def _model(self, position: int) -> NetModel:
+    def best_model(self, position: int) -> NetModel:
         """The member's best weights as a model of its own."""
         tensors, start = {}, 0
         for name, shape in self.weights.shapes.items():

@@ -23,6 +23,7 @@ def checkpoint(population: Population) -> Checkpoint:
         **{f"hyper/{k}": v for k, v in p.hyper.items()},
         **{f"state/{key}/{k}": v for key, part in p.state.items() for k, v in part.items()},
         **{f"rows/{k}": v for k, v in p.row_state.items()},
+        **{f"guessed/{k}": v for k, v in p.pool.guesses.items()},
         **{f"generator/{i}": g.get_state() for i, g in enumerate(p.generators)},
     }  # fmt: skip
     for i, outcome in enumerate(p.outcomes):
@@ -43,7 +44,8 @@ def restore(population: Population, saved: Checkpoint) -> None:
     p.alive, p.epoch = list(numbers["alive"]), numbers["epoch"]
     p.hyper = prefixed(get, "hyper/")
     p.weights.replace(get["flat"].clone())
-    p.enter(numbers["phase"])
+    p.enter(numbers["phase"], guess=False)
+    p.pool = p.pool._replace(guesses=prefixed(get, "guessed/"))
     p.weights.replace(get["flat"])
     p.optimizer.first, p.optimizer.second = get["first"], get["second"]
     p.optimizer.steps = numbers["steps"]

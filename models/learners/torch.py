@@ -17,6 +17,7 @@ from models.learners.learner import Checkpoint, Input, Learner, Member, OnEpoch,
 from models.learners.memory import free_memory, largest_population, out_of_memory
 from models.learners.net_model import NetModel, adjusted, build_net
 from models.learners.objective import prefixed
+from models.learners.pool import ended_on
 from models.learners.population import Population
 from models.learners.resume import checkpoint, restore
 from models.learners.weights import learning_rate_factor
@@ -171,7 +172,7 @@ def _ready(outcome: Outcome, recipe: Recipe, member: Member, train: Split) -> Ou
     """The outcome with the recipe's changes of the trained weights made."""
     if isinstance(outcome.model, NetModel):
         seed = derive_seed(member.seed, "adjust")
-        outcome.model = adjusted(outcome.model, recipe.with_values(member.values), train, seed)
+        outcome.model = adjusted(outcome.model, recipe.with_values(member.values), ended_on(recipe, train), seed)
     return outcome
 
 

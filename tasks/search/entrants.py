@@ -71,7 +71,10 @@ def entrants(
     recipes, found = {}, []
     for name, recipe in competitors(named(search)).items():
         try:
-            recipe.check(schema.target.kind, bool(schema.sensitive), image, f"params.yaml: search.recipes: {name}")
+            recipe.check(
+                schema.target.kind, bool(schema.sensitive), image, f"params.yaml: search.recipes: {name}",
+                schema.unlabelled is not None,
+            )  # fmt: skip
         except InputError as error:
             if search.unsuitable == "error" or name in BASELINES:
                 raise

@@ -15,6 +15,7 @@ from models.errors import DeviceLostError, EquipoiseError
 from models.learners import learner
 from models.learners.learner import Checkpoint, Input, Member, Model, OnEpoch, Outcome, Plan
 from models.learners.memory import device_lost
+from models.learners.pool import ended_on
 from models.metrics.calibration import ece_by_chance
 from models.metrics.fairness import Evidence
 from models.metrics.figures import Terms as Figures
@@ -30,8 +31,8 @@ from tasks.scoring import attribute_ids, validation_metrics
 from tasks.search.campaign import Result, Run
 from tasks.search.deadline import Deadline
 
-TRAINING = "train"
-"""Name of the training table as it is; the others are called by their resampler."""
+TRAINING, UNLABELLED = "train", "unlabelled"
+"""Names of the training table as it is, and of the rows without a label; other tables are called by their resampler."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ def carry_out(
     recipe, chosen = setting.recipes[job.recipe], learner(job.learner)
     device = setting.plan.device if chosen.accelerated else "cpu"
     train, valid, calib = (table(name).to(device) for name in (table_of(recipe), "valid", "calib"))
+    if setting.schema.unlabelled is not None and recipe.reads_unlabelled:
+        train = train.joined(table(UNLABELLED).to(device))
     who, reached = f"{job.recipe} on {job.learner}", [0]
 
     def watched(epoch: int, make: Callable[[], Checkpoint]) -> None:
@@ -102,7 +105,7 @@ def carry_out(
     try:
         outcomes = chosen.fit(recipe, members, train, valid, setting.inputs, plan, resume, watched)
         with deadline.scoring():
-            statistics = Statistics.of(train)
+            statistics = Statistics.of(ended_on(recipe, train))
             return [
                 _result(who, recipe.with_values(values), outcome, valid, calib, statistics, setting)
                 for outcome, (values, _) in zip(outcomes, job.members, strict=True)

@@ -47,7 +47,7 @@ def smote(rows: pd.DataFrame, schema: Schema, strategy: Strategy, neighbours: in
             "'smote' interpolates numeric columns, but no feature is numeric. Choose random_over or random_under."
         )
     known = with_provenance(rows)
-    made = [_synthesize(rows, space, drawn) for drawn in _draw(space, labels, totals, neighbours, seed)]
+    made = [synthesized(rows, space, drawn) for drawn in drawn_rows(space, labels, totals, neighbours, seed)]
     return pd.concat([known, *made], ignore_index=True)
 
 
@@ -62,7 +62,7 @@ def _too_few(name: str, rows: int, neighbours: int) -> str:
     )
 
 
-def _draw(
+def drawn_rows(
     space: FeatureSpace, labels: np.ndarray, totals: Mapping[int, int], neighbours: int, seed: int
 ) -> list[Drawn]:
     """What imbalanced-learn draws, class by class."""
@@ -80,7 +80,7 @@ def _draw(
     return sampler.drawn_
 
 
-def _synthesize(rows: pd.DataFrame, space: FeatureSpace, drawn: Drawn) -> pd.DataFrame:
+def synthesized(rows: pd.DataFrame, space: FeatureSpace, drawn: Drawn) -> pd.DataFrame:
     """The rows of one draw: the parents' rows with their features replaced."""
     made = rows.iloc[drawn.parents].reset_index(drop=True)
     values = space.between(drawn.parents, drawn.neighbours, drawn.shares)
@@ -106,6 +106,7 @@ class SMOTE(Resampler):
         "arXiv:1106.1813",
     )
     needs: ClassVar[frozenset[Need]] = frozenset({"table"})
+    synthesizes: ClassVar[bool] = True
 
     def resample(
         self, rows: pd.DataFrame, schema: Schema, strategy: Strategy, neighbours: int, seed: int

@@ -164,7 +164,7 @@ def test_methods_own_parameters_train_and_do_not_enter_the_model():
     after = named(made, "own.")
     assert all((after[k] - before[k]).abs().max() > 0 for k in before)
     assert (before["own.adversary.hidden"][0] - before["own.adversary.hidden"][1]).abs().max() > 0.01
-    assert not any("own" in k for k in made._model(0).tensors())
+    assert not any("own" in k for k in made.best_model(0).tensors())
 
 
 def test_every_training_row_has_a_dual_of_its_own():

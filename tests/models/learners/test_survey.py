@@ -136,7 +136,7 @@ def test_a_loss_draws_for_every_batch_and_is_judged_with_the_same_numbers_after_
     made.run_epoch()
     noise = torch.rand(len(VALID), generator=torch.Generator().manual_seed(0))
     for _ in range(2):
-        model = made._model(0)
+        model = made.best_model(0)
         losses = cross_entropy(model.logits(VALID), one_hot(VALID.labels, 2))
         best = min(made.outcomes[0].history)
         torch.testing.assert_close(torch.tensor(best), (noise * losses).mean(), rtol=1e-4, atol=1e-5)
