@@ -69,7 +69,7 @@ def numbers(population: Population, steps: int, size: int) -> dict[str, Tensor]:
     return {k: torch.stack([d[k] for d in drawn]).to(p.device) for k in drawn[0]}
 
 
-def columns(split: Split, rows: Tensor, guesses: State) -> Columns:
+def columns(split: Split, rows: Tensor, guesses: State | None = None) -> Columns:
     """The columns of the rows of each member's batch [P, B], gathered from the whole tables.
 
     `guesses` are labels and weights [P, n] that stand in the place of the table's, or nothing.
