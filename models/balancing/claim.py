@@ -33,7 +33,7 @@ PROBLEMS: Mapping[Problem, str] = {
 }
 
 Measure = Literal[
-    "accuracy", "balanced_accuracy", "tail_recall", "macro_f1", "g_mean", "f1", "roc_auc", "average_precision",
+    "accuracy", "balanced_accuracy", "tail_recall", "macro_f1", "g_mean", "mcc", "f1", "roc_auc", "average_precision",
     "worst_class_recall", "worst_group_accuracy", "log_loss", "brier", "ece", "demographic_parity_difference",
     "equalized_odds_difference", "equal_opportunity_difference", "worst_group_log_loss", "ece_worst_group", "mae",
     "balanced_mae", "rare_mae", "worst_group_mae", "macro_average_precision", "macro_label_f1", "cost",
@@ -54,7 +54,8 @@ class Claim:
     """A clause that says what the method does, the problem on which it shows, and the figure that it moves.
 
     `values` are hyperparameters to hold the method at where its defaults are made for another scale than a small
-    problem's. `beside` are methods, by slot, that act with it and without it: what it is published together with.
+    problem's. `beside` are methods, by slot, that act with it and without it: what it is published together with. Of a
+    method that is only a part of others the claim is that by itself it `changes_nothing`.
     """
 
     text: str
@@ -62,6 +63,7 @@ class Claim:
     measure: Measure
     values: Mapping[str, Any] = field(default_factory=dict)
     beside: Mapping[str, Any] = field(default_factory=dict)
+    changes_nothing: bool = False
 
     @property
     def less_is_better(self) -> bool:

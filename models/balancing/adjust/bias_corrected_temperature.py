@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.balancing.adjust.temperature import fit_scale_and_bias
-from models.balancing.component import Adjuster, Scores, Source, State
+from models.balancing.component import Adjuster, Claim, Scores, Source, State
 from models.data import Statistics
 
 
@@ -27,6 +27,9 @@ class BiasCorrectedTemperature(Adjuster):
         "A. Alexandari, A. Kundaje, A. Shrikumar",
         2019,
         "arXiv:1901.06852",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "calibrates a model that was trained to be balanced", "rare_positive", "ece", beside={"loss": "weighted_ce"}
     )
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.balancing.adjust.temperature import RIDGE
-from models.balancing.component import Adjuster, Decision, Scores, Source, State
+from models.balancing.component import Adjuster, Claim, Decision, Scores, Source, State
 from models.data import Statistics
 
 
@@ -59,6 +59,9 @@ class BiasCorrection(Adjuster):
         "Y. Wu, Y. Chen, L. Wang, Y. Ye, Z. Liu, Y. Guo, Y. Fu",
         2019,
         "arXiv:1905.13260",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes with two numbers", "long_tail", "balanced_accuracy"
     )
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:

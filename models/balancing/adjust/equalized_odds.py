@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.balancing.adjust.group_rates import Cuts, candidate_cuts, shifted
-from models.balancing.component import Adjuster, Decision, Need, Scores, Source, State, Task, hyper
+from models.balancing.component import Adjuster, Claim, Decision, Need, Scores, Source, State, Task, hyper
 from models.data import Statistics
 
 
@@ -67,6 +67,9 @@ class EqualizedOdds(Adjuster):
     source: ClassVar[Source] = Source(
         "Equality of Opportunity in Supervised Learning", "M. Hardt, E. Price, N. Srebro", 2016, "arXiv:1610.02413"
     )
+    claim: ClassVar[Claim] = Claim(
+        "makes the error rates of the groups agree", "group_gap", "equalized_odds_difference"
+    )
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:
         """A threshold per group [G]."""
@@ -87,6 +90,9 @@ class BalancedEqualizedOdds(EqualizedOdds):
     name: ClassVar[str] = "balanced_equalized_odds"
     formula: ClassVar[str] = (
         "decide z_1 - z_0 > h_g, h minimizing FPR + FNR subject to |FPR_g - FPR_k|, |TPR_g - TPR_k| <= tolerance"
+    )
+    claim: ClassVar[Claim] = Claim(
+        "makes the error rates of the groups agree", "group_gap", "equalized_odds_difference"
     )
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.balancing.adjust.group_rates import Cuts, candidate_cuts, shifted
-from models.balancing.component import Adjuster, Decision, Need, Scores, Source, State, Task, hyper
+from models.balancing.component import Adjuster, Claim, Decision, Need, Scores, Source, State, Task, hyper
 from models.data import Statistics
 
 ROUNDS = 20
@@ -60,6 +60,7 @@ class GroupThresholds(Adjuster):
         2025,
         "arXiv:2502.04528",
     )
+    claim: ClassVar[Claim] = Claim("lowers the gap in error between groups", "group_gap", "equalized_odds_difference")
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:
         """A threshold per group [G]."""

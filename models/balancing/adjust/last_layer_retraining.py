@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.balancing.component import Correction, Need, Source, State, TrainedNet, WeightAdjuster, hyper
+from models.balancing.component import Claim, Correction, Need, Source, State, TrainedNet, WeightAdjuster, hyper
 from models.data import Split, Statistics
 
 SUBSETS = 10
@@ -59,6 +59,11 @@ class LastLayerRetraining(WeightAdjuster):
         "P. Kirichenko, P. Izmailov, A. G. Wilson",
         2022,
         "arXiv:2204.02937",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises worst-group accuracy by training the last layer anew on balanced rows",
+        "spurious",
+        "worst_group_accuracy",
     )
 
     def reweigh(

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Adjuster, Correction, Decision, Scores, Source, State, hyper
+from models.balancing.component import Adjuster, Claim, Correction, Decision, Scores, Source, State, hyper
 from models.balancing.loss.logit_adjusted import SOURCE
 from models.data import Statistics
 
@@ -22,6 +22,9 @@ class LogitAdjustment(Adjuster):
     corrects_prior: ClassVar[Correction] = "partly"
     decides: ClassVar[Decision] = "anew"
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim(
+        "raises balanced accuracy, for which it is consistent", "long_tail", "balanced_accuracy"
+    )
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:
         """The shift [C]."""

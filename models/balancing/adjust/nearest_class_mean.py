@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Correction, Source, State, TrainedNet, WeightAdjuster
+from models.balancing.component import Claim, Correction, Source, State, TrainedNet, WeightAdjuster
 from models.balancing.schedule.crt import SOURCE
 from models.data import Split, Statistics, one_hot
 
@@ -26,6 +26,9 @@ class NearestClassMean(WeightAdjuster):
     corrects_prior: ClassVar[Correction] = "wholly"
     replaces_classifier: ClassVar[bool] = True
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes without a classifier", "long_tail", "balanced_accuracy"
+    )
 
     def reweigh(
         self, net: TrainedNet, train: Split, statistics: Statistics, generator: torch.Generator

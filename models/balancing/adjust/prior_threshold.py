@@ -6,7 +6,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import CLASSIFICATION, Adjuster, Correction, Decision, Scores, Source, State, Task
+from models.balancing.component import (
+    CLASSIFICATION,
+    Adjuster,
+    Claim,
+    Correction,
+    Decision,
+    Scores,
+    Source,
+    State,
+    Task,
+)
 from models.data import Statistics
 
 
@@ -27,6 +37,9 @@ class PriorThreshold(Adjuster):
         "M. Buda, A. Maki, M. A. Mazurowski",
         2017,
         "arXiv:1710.05381",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes by moving the threshold", "long_tail", "balanced_accuracy"
     )
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:

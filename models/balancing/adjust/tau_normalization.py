@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Correction, Source, State, TrainedNet, WeightAdjuster, hyper
+from models.balancing.component import Claim, Correction, Source, State, TrainedNet, WeightAdjuster, hyper
 from models.balancing.schedule.crt import SOURCE
 from models.data import Split, Statistics
 
@@ -28,6 +28,11 @@ class TauNormalization(WeightAdjuster):
     corrects_prior: ClassVar[Correction] = "partly"
     linear_only: ClassVar[bool] = True
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes by evening out the norms of the class weights",
+        "long_tail",
+        "balanced_accuracy",
+    )
 
     def reweigh(
         self, net: TrainedNet, train: Split, statistics: Statistics, generator: torch.Generator

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Adjuster, Scores, Source, State
+from models.balancing.component import Adjuster, Claim, Scores, Source, State
 from models.data import Statistics
 
 RIDGE = 1e-3
@@ -52,6 +52,7 @@ class Temperature(Adjuster):
         2017,
         "arXiv:1706.04599",
     )
+    claim: ClassVar[Claim] = Claim("calibrates an overconfident net", "overconfident", "ece")
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:
         """The inverse temperature."""

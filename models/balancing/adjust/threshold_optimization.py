@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Adjuster, Decision, Scores, Source, State, Task, hyper
+from models.balancing.component import Adjuster, Claim, Decision, Scores, Source, State, Task, hyper
 from models.data import Statistics
 
 Metric = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -112,6 +112,7 @@ class ThresholdBalancedAccuracy(ThresholdOptimization):
     name: ClassVar[str] = "threshold_balanced_accuracy"
     formula: ClassVar[str] = "decide z_1 - z_0 > h, h maximizing (TPR + TNR) / 2 on calibration rows"
     metric: ClassVar[Metric] = staticmethod(balanced_accuracy)
+    claim: ClassVar[Claim] = Claim("raises balanced accuracy", "rare_positive", "balanced_accuracy")
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ class ThresholdF1(ThresholdOptimization):
             "arXiv:1402.1892",
         ),
     )
+    claim: ClassVar[Claim] = Claim("raises F1", "rare_positive", "f1")
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ class ThresholdFBeta(ThresholdOptimization):
     formula: ClassVar[str] = (
         "decide z_1 - z_0 > h, h maximizing (1 + beta^2) TP / ((1 + beta^2) TP + beta^2 FN + FP) on calibration rows"
     )
+    claim: ClassVar[Claim] = Claim("raises F-beta", "rare_positive", "f1")
 
     def measure(self) -> Metric:
         """F-beta."""
@@ -156,6 +159,7 @@ class ThresholdCost(ThresholdOptimization):
     name: ClassVar[str] = "threshold_cost"
     formula: ClassVar[str] = "decide z_1 - z_0 > h, h minimizing price FN + FP on calibration rows"
     source: ClassVar[Source] = Source("The Foundations of Cost-Sensitive Learning", "C. Elkan", 2001)
+    claim: ClassVar[Claim] = Claim("lowers the cost of wrong decisions", "rare_positive", "cost")
 
     def measure(self) -> Metric:
         """What is saved."""
@@ -169,6 +173,7 @@ class ThresholdGMean(ThresholdOptimization):
     name: ClassVar[str] = "threshold_g_mean"
     formula: ClassVar[str] = "decide z_1 - z_0 > h, h maximizing sqrt(TPR TNR) on calibration rows"
     metric: ClassVar[Metric] = staticmethod(g_mean)
+    claim: ClassVar[Claim] = Claim("raises the G-mean", "rare_positive", "g_mean")
 
 
 @dataclass(frozen=True)
@@ -178,3 +183,4 @@ class ThresholdMatthews(ThresholdOptimization):
     name: ClassVar[str] = "threshold_matthews"
     formula: ClassVar[str] = "decide z_1 - z_0 > h, h maximizing the Matthews correlation on calibration rows"
     metric: ClassVar[Metric] = staticmethod(matthews)
+    claim: ClassVar[Claim] = Claim("raises the Matthews correlation", "rare_positive", "mcc")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.balancing.adjust.temperature import RIDGE
-from models.balancing.component import Adjuster, Scores, Source, State
+from models.balancing.component import Adjuster, Claim, Scores, Source, State
 from models.data import Statistics
 
 
@@ -48,6 +48,7 @@ class VectorScaling(Adjuster):
         2017,
         "arXiv:1706.04599",
     )
+    claim: ClassVar[Claim] = Claim("calibrates an overconfident net", "overconfident", "ece")
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:
         """The scales and biases [C]."""

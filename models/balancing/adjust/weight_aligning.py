@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Correction, Source, State, TrainedNet, WeightAdjuster
+from models.balancing.component import Claim, Correction, Source, State, TrainedNet, WeightAdjuster
 from models.data import Split, Statistics
 
 
@@ -32,6 +32,11 @@ class WeightAligning(WeightAdjuster):
         "B. Zhao, X. Xiao, G. Gan, B. Zhang, S.-T. Xia",
         2019,
         "arXiv:1911.07053",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes by evening out the norms of the class weights",
+        "long_tail",
+        "balanced_accuracy",
     )
 
     def reweigh(

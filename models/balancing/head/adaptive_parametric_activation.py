@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from models.balancing.component import EVERY_TASK, Head, Source, Task
+from models.balancing.component import EVERY_TASK, Claim, Head, Source, Task
 
 SMALLEST = 1e-4
 
@@ -40,6 +40,9 @@ class AdaptiveParametricActivation(Head):
     linear: ClassVar[bool] = True
     source: ClassVar[Source] = Source(
         "Adaptive Parametric Activation", "K. P. Alexandridis, J. Deng, A. Nguyen, S. Luo", 2024, "arXiv:2407.08567"
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes with an activation that adapts", "long_tail", "balanced_accuracy"
     )
 
     def activation(self) -> nn.Module:

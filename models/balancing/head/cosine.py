@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from models.balancing.component import Head, Source
+from models.balancing.component import Claim, Head, Source
 
 SCALE = 30.0
 """The published scale of the cosines."""
@@ -34,6 +34,9 @@ class Cosine(Head):
     formula: ClassVar[str] = "z_c = s <w_c, f> / (|w_c| |f|), s = 30"
     source: ClassVar[Source] = Source(
         "Dynamic Few-Shot Visual Learning without Forgetting", "S. Gidaris, N. Komodakis", 2018, "arXiv:1804.09458"
+    )
+    claim: ClassVar[Claim] = Claim(
+        "keeps frequent classes from winning by the norm of their weights", "long_tail", "balanced_accuracy"
     )
 
     def classifier(self, features: int, classes: int) -> nn.Module:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from models.balancing.component import Head, Source
+from models.balancing.component import Claim, Head, Source
 
 
 class ScaledLinear(nn.Linear):
@@ -32,6 +32,12 @@ class Scaled(Head):
         "B. Kang, S. Xie, M. Rohrbach, Z. Yan, A. Gordo, J. Feng, Y. Kalantidis",
         2019,
         "arXiv:1910.09217",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "is the classifier that schedule lws trains; its scales rest until then",
+        "long_tail",
+        "balanced_accuracy",
+        changes_nothing=True,
     )
 
     def classifier(self, features: int, classes: int) -> nn.Module:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from models.balancing.component import Head, Source
+from models.balancing.component import Claim, Head, Source
 from models.errors import InputError
 
 SCALE = 30.0
@@ -70,6 +70,9 @@ class Simplex(Head):
         "Y. Yang, S. Chen, X. Li, L. Xie, Z. Lin, D. Tao",
         2022,
         "arXiv:2203.09081",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "keeps imbalance from bending the classifier, as it is not learned", "long_tail", "balanced_accuracy"
     )
 
     def classifier(self, features: int, classes: int) -> nn.Module:

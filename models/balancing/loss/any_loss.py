@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from models.balancing.component import Loss, Source, State, Task, hyper
+from models.balancing.component import Claim, Loss, Source, State, Task, hyper
 from models.data import Batch
 
 SOURCE = Source(
@@ -69,6 +69,7 @@ class FBetaLoss(Loss):
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
     set_level: ClassVar[bool] = True
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim("raises the metric that it approximates, F1", "rare_positive", "f1")
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, 2] -> the loss of the batch []."""
@@ -84,6 +85,9 @@ class BalancedAccuracyLoss(Loss):
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
     set_level: ClassVar[bool] = True
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim(
+        "raises the metric that it approximates, balanced accuracy", "rare_positive", "balanced_accuracy"
+    )
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, 2] -> the loss of the batch []."""
@@ -100,6 +104,7 @@ class GMeanLoss(Loss):
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
     set_level: ClassVar[bool] = True
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim("raises the metric that it approximates, the G-mean", "rare_positive", "g_mean")
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, 2] -> the loss of the batch []."""

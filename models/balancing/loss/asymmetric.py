@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Loss, Source, State, Task, hyper
+from models.balancing.component import Claim, Loss, Source, State, Task, hyper
 from models.data import Batch
 
 SOURCE = Source(
@@ -57,6 +57,9 @@ class Asymmetric(Loss):
     formula: ClassVar[str] = "L = -t (1-p)^g+ log p - (1-t) m^g- log(1-m), m = max(p - shift, 0)"
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim(
+        "finds more of the rare positives by pressing easy negatives down", "rare_positive", "balanced_accuracy"
+    )
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, 2] -> loss per row [B]."""
@@ -75,6 +78,9 @@ class AsymmetricSingleLabel(Loss):
     name: ClassVar[str] = "asymmetric_single_label"
     formula: ClassVar[str] = "L = -sum_c s_c w_c log p_c, w_y = (1-p_y)^g+, w_c = p_c^g-, s = (1-e) t + e / C"
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim(
+        "keeps frequent classes' easy rows from dominating", "long_tail", "balanced_accuracy"
+    )
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, C] -> loss per row [B]."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Loss, Source, State, Task, hyper
+from models.balancing.component import Claim, Loss, Source, State, Task, hyper
 from models.data import Batch, Statistics
 
 
@@ -48,6 +48,7 @@ class AUCMargin(Loss):
         2020,
         "arXiv:2012.03173",
     )
+    claim: ClassVar[Claim] = Claim("raises the area under the ROC curve", "rare_positive", "roc_auc")
 
     def parameters(self, statistics: Statistics, features: int, generator: torch.Generator) -> State:
         """The centres of the positives' and of the negatives' scores."""

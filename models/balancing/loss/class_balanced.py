@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Correction, Loss, Source, State, hyper
+from models.balancing.component import Claim, Correction, Loss, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
 from models.data import Batch, Statistics
 
@@ -48,6 +48,9 @@ class ClassBalanced(Loss):
             "Balanced Multi-Task Attention for Satellite Image Classification: A Systematic Approach to Achieving 97.23% "
             "Accuracy on EuroSAT Without Pre-Training"
         ),
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes by weights of the effective number of rows", "long_tail", "balanced_accuracy"
     )
 
     def init(self, statistics: Statistics) -> State:

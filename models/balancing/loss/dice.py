@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Loss, Source, State, hyper
+from models.balancing.component import Claim, Loss, Source, State, hyper
 from models.data import Batch
 
 SOURCE = Source(
@@ -44,6 +44,7 @@ class Dice(Loss):
     name: ClassVar[str] = "dice"
     formula: ClassVar[str] = "L = sum_c 1 - (2 p_c t_c + s) / (p_c^2 + t_c^2 + s)"
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim("raises F1 where positives are rare", "rare_positive", "f1")
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, C] -> loss per row [B]."""
@@ -61,6 +62,9 @@ class Tversky(Loss):
     name: ClassVar[str] = "tversky"
     formula: ClassVar[str] = "L = sum_c 1 - (p_c t_c + s) / (p_c t_c + alpha p_c (1-t_c) + beta (1-p_c) t_c + s)"
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim(
+        "raises F1 where positives are rare by weighing misses more than alarms", "rare_positive", "f1"
+    )
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, C] -> loss per row [B]."""
@@ -77,6 +81,7 @@ class SelfAdjustingDice(Loss):
     name: ClassVar[str] = "self_adjusting_dice"
     formula: ClassVar[str] = "L = sum_c 1 - (2 (1-p_c)^a p_c t_c + s) / ((1-p_c)^a p_c + t_c + s)"
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim("raises F1 where positives are rare", "rare_positive", "f1")
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, C] -> loss per row [B]."""

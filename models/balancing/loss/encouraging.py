@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Loss, Source, State, hyper
+from models.balancing.component import Claim, Loss, Source, State, hyper
 from models.data import Batch
 
 
@@ -37,6 +37,9 @@ class Encouraging(Loss):
         "G. Zhao, W. Yang, X. Ren, L. Li, Y. Wu, X. Sun",
         2021,
         "arXiv:2110.06537",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "serves rare classes by rewarding well-classified rows as well", "long_tail", "balanced_accuracy"
     )
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Loss, Source, State, hyper
+from models.balancing.component import Claim, Loss, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
 from models.data import Batch, Statistics
 
@@ -41,6 +41,11 @@ class Equalization(Loss):
         "J. Tan, C. Wang, B. Li, Q. Li, W. Ouyang, C. Yin, J. Yan",
         2020,
         "arXiv:2003.05176",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes by sparing them the frequent ones' gradients",
+        "long_tail",
+        "balanced_accuracy",
     )
 
     def objection(self, recipe: Recipe) -> str | None:

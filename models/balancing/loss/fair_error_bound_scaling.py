@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Loss, Need, Source, State, hyper
+from models.balancing.component import Claim, Loss, Need, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
 from models.data import Batch, Statistics, one_hot
 
@@ -49,6 +49,9 @@ class FairErrorBoundScaling(Loss):
         "Y. Tian, M. Shi, Y. Luo, A. Kouhana, T. Elze, M. Wang",
         2023,
         "arXiv:2311.02189",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "serves the group with the largest bound on its error", "spurious", "worst_group_accuracy"
     )
 
     def init(self, statistics: Statistics) -> State:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Loss, Source, State, hyper
+from models.balancing.component import Claim, Loss, Source, State, hyper
 from models.data import Batch
 
 
@@ -34,6 +34,7 @@ class Focal(Loss):
         2017,
         "arXiv:1708.02002",
     )
+    claim: ClassVar[Claim] = Claim("keeps the many easy rows from dominating", "long_tail", "balanced_accuracy")
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, C] -> loss per row [B]."""

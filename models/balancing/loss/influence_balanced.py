@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Correction, Loss, Source, State, hyper
+from models.balancing.component import Claim, Correction, Loss, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
 from models.data import Batch, Statistics
 
@@ -40,6 +40,9 @@ class InfluenceBalanced(Loss):
         "S. Park, J. Lim, Y. Jeon, J. Y. Choi",
         2021,
         "arXiv:2110.02444",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes by holding back rows of large influence", "long_tail", "balanced_accuracy"
     )
 
     def init(self, statistics: Statistics) -> State:

@@ -59,6 +59,7 @@ class LabelDistributionallyRobust(Loss):
     name: ClassVar[str] = "ldr_kl"
     formula: ClassVar[str] = "L = l log((1/C) sum_k exp((z_k - z_y + m [k != y]) / l))"
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim("is robust to wrong labels", "noisy_labels", "accuracy")
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, C] -> loss per row [B]."""

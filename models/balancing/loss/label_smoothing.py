@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Loss, Source, State, hyper
+from models.balancing.component import Claim, Loss, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
 from models.data import Batch, Statistics
 
@@ -45,6 +45,7 @@ class LabelSmoothing(Loss):
         2015,
         "arXiv:1512.00567",
     )
+    claim: ClassVar[Claim] = Claim("keeps a net from being surer than it may be", "overconfident", "ece")
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, C] -> loss per row [B]."""
@@ -68,6 +69,7 @@ class LabelAwareSmoothing(Loss):
         2021,
         "arXiv:2104.00466",
     )
+    claim: ClassVar[Claim] = Claim("keeps a net from being surer than it may be", "overconfident", "ece")
 
     def init(self, statistics: Statistics) -> State:
         """The class counts [C]."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import Loss, Source, State, hyper
+from models.balancing.component import Claim, Loss, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
 from models.data import Batch, Statistics
 
@@ -43,6 +43,9 @@ class LDAM(Loss):
     formula: ClassVar[str] = "L = -log softmax(s (z - m_y e_y))_y, m_c = C / n_c^(1/4), max m = largest_margin"
     source: ClassVar[Source] = SOURCE
     implies: ClassVar[Mapping[str, str]] = {"head": "cosine"}
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes with larger margins for them", "long_tail", "balanced_accuracy"
+    )
 
     def init(self, statistics: Statistics) -> State:
         """The class counts [C]."""

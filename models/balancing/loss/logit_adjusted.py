@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import Correction, Loss, Source, State, hyper
+from models.balancing.component import Claim, Correction, Loss, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
 from models.data import Batch, Statistics
 
@@ -32,6 +32,9 @@ class LogitAdjusted(Loss):
     formula: ClassVar[str] = "L = -log softmax(z + tau log prior)_y"
     corrects_prior: ClassVar[Correction] = "partly"
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim(
+        "raises balanced accuracy, for which it is consistent", "long_tail", "balanced_accuracy"
+    )
 
     def init(self, statistics: Statistics) -> State:
         """The class prior [C]."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from models.balancing.component import EVERY_TASK, Loss, Source, State, Task
+from models.balancing.component import EVERY_TASK, Claim, Loss, Source, State, Task
 from models.data import Batch, Statistics
 
 
@@ -46,6 +46,9 @@ class Plain(Loss):
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     source: ClassVar[Source] = Source(
         "Rational decisions", "I. J. Good", 1952, "doi:10.1111/j.2517-6161.1952.tb00104.x"
+    )
+    claim: ClassVar[Claim] = Claim(
+        "is what all are held against", "long_tail", "balanced_accuracy", changes_nothing=True
     )
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Loss, Source, State, hyper
+from models.balancing.component import Claim, Loss, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
 from models.data import Batch, Statistics, one_hot
 
@@ -54,6 +54,11 @@ class Seesaw(Loss):
         "J. Wang, W. Zhang, Y. Zang, Y. Cao, J. Pang, T. Gong, K. Chen, Z. Liu, C. C. Loy, D. Lin",
         2020,
         "arXiv:2008.10032",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes by sparing them the frequent ones' gradients",
+        "long_tail",
+        "balanced_accuracy",
     )
 
     def objection(self, recipe: Recipe) -> str | None:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import Correction, Loss, Source, State, hyper
+from models.balancing.component import Claim, Correction, Loss, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
 from models.data import Batch, Statistics
 
@@ -34,6 +34,9 @@ class VectorScalingLoss(Loss):
         "G. R. Kini, O. Paraskevas, S. Oymak, C. Thrampoulidis",
         2021,
         "arXiv:2103.01550",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises balanced accuracy by scaling and shifting logits per class", "long_tail", "balanced_accuracy"
     )
 
     def init(self, statistics: Statistics) -> State:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Mixer, Sampler, Source, State, Task, hyper
+from models.balancing.component import EVERY_TASK, Claim, Mixer, Sampler, Source, State, Task, hyper
 from models.balancing.sample.class_balanced_sampling import ClassBalancedSampling
 from models.data import Batch
 
@@ -31,6 +31,9 @@ class BalancedMixup(Mixer):
         "A. Galdran, G. Carneiro, M. A. González Ballester",
         2021,
         "arXiv:2109.09850",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes by mixing balanced batches in", "long_tail", "balanced_accuracy"
     )
 
     def partners(self) -> Sampler:

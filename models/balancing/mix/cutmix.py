@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Mixer, Need, Sampler, Source, State, hyper
+from models.balancing.component import Claim, Mixer, Need, Sampler, Source, State, hyper
 from models.balancing.sample.class_balanced_sampling import PowerSampling
 from models.data import Batch
 
@@ -57,6 +57,9 @@ class CutMix(Mixer):
         2019,
         "arXiv:1905.04899",
     )
+    claim: ClassVar[Claim] = Claim(
+        "makes a net generalize better by mixing patches of images", "image_tail", "accuracy"
+    )
 
     def draw(self, generator: torch.Generator, steps: int, batch: int) -> dict[str, Tensor]:
         """The boxes and the partners."""
@@ -90,6 +93,11 @@ class ContextRichMinority(Mixer):
         "S. Park, Y. Hong, B. Heo, S. Yun, J. Y. Choi",
         2021,
         "arXiv:2112.00412",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes by pasting them into frequent ones' images",
+        "image_tail",
+        "balanced_accuracy",
     )
 
     def partners(self) -> Sampler:

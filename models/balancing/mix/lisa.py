@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Mixer, Need, Source, State, hyper
+from models.balancing.component import Claim, Mixer, Need, Source, State, hyper
 from models.data import Batch
 
 
@@ -42,6 +42,9 @@ class LISA(Mixer):
         "H. Yao, Y. Wang, S. Li, L. Zhang, W. Liang, J. Zou, C. Finn",
         2022,
         "arXiv:2201.00299",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises worst-group accuracy by mixing rows of a class across groups", "spurious", "worst_group_accuracy"
     )
 
     def draw(self, generator: torch.Generator, steps: int, batch: int) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Mixer, Source, State, hyper
+from models.balancing.component import Claim, Mixer, Source, State, hyper
 from models.balancing.mix.mixup import beta_from_uniforms, mixup
 from models.data import Batch, Statistics
 
@@ -40,6 +40,9 @@ class MarginAwareMixup(Mixer):
         "W.-C. Cheng, T.-H. Mai, H.-T. Lin",
         2023,
         "arXiv:2308.15457",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes by mixing with a margin in their favour", "long_tail", "balanced_accuracy"
     )
 
     def init(self, statistics: Statistics) -> State:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Mixer, Source, State, Task, hyper
+from models.balancing.component import EVERY_TASK, Claim, Mixer, Source, State, Task, hyper
 from models.data import Batch
 
 
@@ -47,6 +47,7 @@ class Mixup(Mixer):
         2017,
         "arXiv:1710.09412",
     )
+    claim: ClassVar[Claim] = Claim("keeps a net from learning wrong labels by heart", "noisy_labels", "accuracy")
 
     def draw(self, generator: torch.Generator, steps: int, batch: int) -> dict[str, Tensor]:
         """Uniform pairs [steps, 24, 2] (at alpha <= 1 the chance that all are refused is below 2^-24), partners [steps, batch]."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Mixer, Source, State, hyper
+from models.balancing.component import Claim, Mixer, Source, State, hyper
 from models.balancing.mix.mixup import beta_from_uniforms, mixup
 from models.data import Batch, Statistics
 
@@ -38,6 +38,9 @@ class Remix(Mixer):
     )
     source: ClassVar[Source] = Source(
         "Remix: Rebalanced Mixup", "H.-P. Chou, S.-C. Chang, J.-Y. Pan, W. Wei, D.-C. Juan", 2020, "arXiv:2007.03943"
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes by mixing targets in their favour", "long_tail", "balanced_accuracy"
     )
 
     def init(self, statistics: Statistics) -> State:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, GradientTransform, Need, Source, State, Task, Update, hyper
+from models.balancing.component import EVERY_TASK, Claim, GradientTransform, Need, Source, State, Task, Update, hyper
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 STEPS = 5
@@ -57,6 +57,7 @@ class Muon(GradientTransform):
             "Muon Outperforms Adam in Tail-End Associative Memory Learning", "S. Wang et al.", 2025, "arXiv:2509.26030"
         ),
     )
+    claim: ClassVar[Claim] = Claim("serves rare classes better than Adam", "long_tail", "balanced_accuracy")
 
     def init(self, parameters: State) -> State:
         """A momentum for each matrix."""

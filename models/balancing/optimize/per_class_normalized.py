@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import GradientTransform, Need, Source, State, Update, hyper
+from models.balancing.component import Claim, GradientTransform, Need, Source, State, Update, hyper
 
 
 def normalized_sum(gradients: State) -> State:
@@ -37,6 +37,7 @@ class PerClassNormalized(GradientTransform):
         2022,
         "arXiv:2207.00391",
     )
+    claim: ClassVar[Claim] = Claim("lets every class pull with the same force", "long_tail", "balanced_accuracy")
 
     def transform(self, state: State, gradients: State, parameters: State, progress: Tensor) -> Update:
         """Directions for all parameters."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, GradientTransform, Need, Source, State, Task, Update, hyper
+from models.balancing.component import EVERY_TASK, Claim, GradientTransform, Need, Source, State, Task, Update, hyper
 
 
 def uphill(parameters: State, gradients: State, radius: float | Tensor) -> State:
@@ -40,6 +40,7 @@ class SAM(GradientTransform):
             "arXiv:2212.13827",
         ),
     )
+    claim: ClassVar[Claim] = Claim("is robust to wrong labels", "noisy_labels", "accuracy")
 
     def look(self, gradients: State, parameters: State) -> State:
         """The parameters a step of length `radius` uphill."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Need, Regularizer, Source, State, Task, hyper
+from models.balancing.component import EVERY_TASK, Claim, Need, Regularizer, Source, State, Task, hyper
 from models.balancing.loss.none import cross_entropy
 from models.data import Batch, Statistics, one_hot
 
@@ -50,6 +50,9 @@ class Adversary(Regularizer):
             2018,
             "arXiv:1801.07593",
         ),
+    )
+    claim: ClassVar[Claim] = Claim(
+        "lowers what decisions tell about the group", "group_gap", "demographic_parity_difference"
     )
 
     def parameters(self, statistics: Statistics, features: int, generator: torch.Generator) -> State:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Need, Regularizer, Source, State, Task, hyper
+from models.balancing.component import Claim, Need, Regularizer, Source, State, Task, hyper
 from models.data import Batch, Statistics, one_hot
 
 SOURCE = Source("Penalizing Unfairness in Binary Classification", "Y. Bechavod, K. Ligett", 2017, "arXiv:1707.00044")
@@ -45,6 +45,9 @@ class ErrorRateGap(Regularizer):
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
     source: ClassVar[Source] = SOURCE
     power: ClassVar[int] = 1
+    claim: ClassVar[Claim] = Claim(
+        "lowers the gap in error rates between groups", "group_gap", "equalized_odds_difference"
+    )
 
     def init(self, statistics: Statistics, features: int) -> State:
         """The rows of each group [G], which say how many groups there are."""
@@ -66,3 +69,6 @@ class SquaredErrorRateGap(ErrorRateGap):
     name: ClassVar[str] = "squared_error_rate_gap"
     formula: ClassVar[str] = "L + a (E[s|y=0,g] - E[s|y=0,h])^2 + b (E[s|y=1,g] - E[s|y=1,h])^2, s = z_1 - z_0"
     power: ClassVar[int] = 2
+    claim: ClassVar[Claim] = Claim(
+        "lowers the gap in error rates between groups", "group_gap", "equalized_odds_difference"
+    )

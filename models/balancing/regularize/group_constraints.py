@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Need, Regularizer, Source, State, hyper
+from models.balancing.component import Claim, Need, Regularizer, Source, State, hyper
 from models.data import Batch, Statistics, one_hot
 
 
@@ -39,6 +39,9 @@ class GroupConstraints(Regularizer):
         "J. Elenter, L. F. O. Chamon, A. Ribeiro",
         2024,
         "arXiv:2403.11844",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "keeps the gap in selection rates within a tolerance", "group_gap", "demographic_parity_difference"
     )
 
     def init(self, statistics: Statistics, features: int) -> State:

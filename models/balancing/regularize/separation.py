@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Regularizer, Source, State, hyper
+from models.balancing.component import Claim, Regularizer, Source, State, hyper
 from models.data import Batch
 
 
@@ -42,6 +42,12 @@ class Separation(Regularizer):
     )
     also: ClassVar[tuple[Source, ...]] = (
         Source("Supervised Contrastive Learning", "P. Khosla et al.", 2020, "arXiv:2004.11362"),
+    )
+    claim: ClassVar[Claim] = Claim(
+        "makes re-weighting serve rare classes better by features that lie apart",
+        "long_tail",
+        "balanced_accuracy",
+        beside={"loss": "weighted_ce"},
     )
 
     def penalty(

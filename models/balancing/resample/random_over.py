@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from models.balancing.component import Resampler, Source
+from models.balancing.component import Claim, Resampler, Source
 from models.balancing.resample.provenance import with_provenance
 from models.balancing.resample.strategy import Strategy, class_ids, class_totals
 
@@ -46,6 +46,9 @@ class RandomOver(Resampler):
             2017,
             "arXiv:1710.05381",
         ),
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes by repeating their rows", "long_tail", "balanced_accuracy"
     )
 
     def resample(

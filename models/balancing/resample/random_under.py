@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from models.balancing.component import Resampler, Source
+from models.balancing.component import Claim, Resampler, Source
 from models.balancing.resample.provenance import with_provenance
 from models.balancing.resample.random_over import SOURCE
 from models.balancing.resample.strategy import Strategy, class_ids, class_totals
@@ -43,6 +43,9 @@ class RandomUnder(Resampler):
             2022,
             "arXiv:2205.11672",
         ),
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of the rare class by dropping rows of the frequent one", "rare_positive", "balanced_accuracy"
     )
 
     def resample(

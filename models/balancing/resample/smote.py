@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
-from models.balancing.component import Need, Resampler, Source
+from models.balancing.component import Claim, Need, Resampler, Source
 from models.balancing.resample.feature_space import FeatureSpace
 from models.balancing.resample.provenance import with_provenance
 from models.balancing.resample.strategy import Strategy, class_ids, class_totals
@@ -107,6 +107,9 @@ class SMOTE(Resampler):
     )
     needs: ClassVar[frozenset[Need]] = frozenset({"table"})
     synthesizes: ClassVar[bool] = True
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes with rows made between theirs", "long_tail", "balanced_accuracy"
+    )
 
     def resample(
         self, rows: pd.DataFrame, schema: Schema, strategy: Strategy, neighbours: int, seed: int

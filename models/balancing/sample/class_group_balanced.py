@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Correction, Need, Sampler, Source, State, Task
+from models.balancing.component import EVERY_TASK, Claim, Correction, Need, Sampler, Source, State, Task
 from models.data import Statistics
 
 
@@ -23,6 +23,9 @@ class ClassGroupBalanced(Sampler):
         "B. Y. Idrissi, M. Arjovsky, M. Pezeshki, D. Lopez-Paz",
         2021,
         "arXiv:2110.14503",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises worst-group accuracy by drawing every class of every group alike", "spurious", "worst_group_accuracy"
     )
 
     def probabilities(

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Correction, Sampler, Source, State, Task, hyper
+from models.balancing.component import EVERY_TASK, Claim, Correction, Sampler, Source, State, Task, hyper
 from models.balancing.sample.class_balanced_sampling import power_sampling
 from models.data import Statistics
 
@@ -27,6 +27,9 @@ class LateUpsampling(Sampler):
         "C. Blakeney, M. Paul, B. W. Larsen, S. Owen, J. Frankle",
         2024,
         "arXiv:2406.03476",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "improves what is upsampled in the last part of training", "long_tail", "balanced_accuracy"
     )
 
     def probabilities(

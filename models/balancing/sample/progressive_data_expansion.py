@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Need, Sampler, Source, State, Task, hyper
+from models.balancing.component import EVERY_TASK, Claim, Need, Sampler, Source, State, Task, hyper
 from models.data import Statistics
 
 
@@ -45,6 +45,9 @@ class ProgressiveDataExpansion(Sampler):
         "Y. Deng, Y. Yang, B. Mirzasoleiman, Q. Gu",
         2023,
         "arXiv:2306.04949",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "raises worst-group accuracy by starting on a balanced subset", "spurious", "worst_group_accuracy"
     )
 
     def init(self, labels: Tensor, groups: Tensor, statistics: Statistics, generator: torch.Generator) -> State:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Correction, Sampler, Source, State, Task
+from models.balancing.component import EVERY_TASK, Claim, Correction, Sampler, Source, State, Task
 from models.balancing.sample.class_balanced_sampling import ClassBalancedSampling, power_sampling
 from models.data import Statistics
 
@@ -19,6 +19,9 @@ class ProgressivelyBalanced(Sampler):
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     corrects_prior: ClassVar[Correction] = "wholly"
     source: ClassVar[Source] = ClassBalancedSampling.source
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes by moving towards balanced batches", "long_tail", "balanced_accuracy"
+    )
 
     def probabilities(
         self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float

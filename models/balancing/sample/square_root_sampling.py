@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Correction, Sampler, Source, State, Task
+from models.balancing.component import EVERY_TASK, Claim, Correction, Sampler, Source, State, Task
 from models.balancing.sample.class_balanced_sampling import SOURCE, power_sampling
 from models.data import Statistics
 
@@ -19,6 +19,9 @@ class SquareRootSampling(Sampler):
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     corrects_prior: ClassVar[Correction] = "partly"
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes without drawing all classes alike", "long_tail", "balanced_accuracy"
+    )
 
     def probabilities(
         self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Sampler, Source, State, Task, hyper
+from models.balancing.component import EVERY_TASK, Claim, Sampler, Source, State, Task, hyper
 from models.balancing.sample.class_balanced_sampling import power_sampling
 from models.data import Statistics
 
@@ -31,6 +31,9 @@ class TemperatureSampling(Sampler):
         "T. Li, H. Xu, W. Tan, K. Murray, D. Khashabi",
         2024,
         "arXiv:2410.04579",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "serves classes with few rows by drawing them more often at first", "long_tail", "balanced_accuracy"
     )
 
     def probabilities(

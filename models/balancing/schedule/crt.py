@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from models.balancing.component import EVERY_TASK, Need, Phase, Schedule, Source, Task, hyper
+from models.balancing.component import EVERY_TASK, Claim, Need, Phase, Schedule, Source, Task, hyper
 from models.balancing.sample.class_balanced_sampling import ClassBalancedSampling
 
 SOURCE = Source(
@@ -25,6 +25,12 @@ class CRT(Schedule):
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"net"})
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes by training the classifier anew on balanced rows",
+        "long_tail",
+        "balanced_accuracy",
+        values={"start": 0.6},
+    )
 
     def phases(self) -> tuple[Phase, ...]:
         """Two trainings; the second leaves the representation as the first made it."""

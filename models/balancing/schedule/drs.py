@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from models.balancing.component import EVERY_TASK, Phase, Schedule, Source, Task, hyper
+from models.balancing.component import EVERY_TASK, Claim, Phase, Schedule, Source, Task, hyper
 from models.balancing.loss.ldam import SOURCE
 from models.balancing.sample.class_balanced_sampling import ClassBalancedSampling
 
@@ -18,6 +18,12 @@ class DRS(Schedule):
     formula: ClassVar[str] = "p(row) = 1/n before start, then 1 / (C n_y)"
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes by balanced sampling once the features are learned",
+        "long_tail",
+        "balanced_accuracy",
+        values={"start": 0.6},
+    )
 
     def phases(self) -> tuple[Phase, ...]:
         """Two phases; the second draws classes alike."""

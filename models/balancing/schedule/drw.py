@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from models.balancing.component import EVERY_TASK, Phase, Schedule, Source, Task, hyper
+from models.balancing.component import EVERY_TASK, Claim, Phase, Schedule, Source, Task, hyper
 from models.balancing.loss.ldam import SOURCE
 from models.balancing.weigh.effective_number import EffectiveNumber
 
@@ -19,6 +19,12 @@ class DRW(Schedule):
     formula: ClassVar[str] = "w = 1 before start, then (1-beta)/(1-beta^n_y)"
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes by weights once the features are learned",
+        "long_tail",
+        "balanced_accuracy",
+        values={"start": 0.6},
+    )
 
     def phases(self) -> tuple[Phase, ...]:
         """Two phases; the second weighs."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from models.balancing.component import Need, Phase, Schedule, Source, hyper
+from models.balancing.component import Claim, Need, Phase, Schedule, Source, hyper
 from models.balancing.sample.class_balanced_sampling import ClassBalancedSampling
 from models.balancing.schedule.crt import SOURCE
 
@@ -25,6 +25,12 @@ class LWS(Schedule):
     needs: ClassVar[frozenset[Need]] = frozenset({"net"})
     source: ClassVar[Source] = SOURCE
     implies: ClassVar[Mapping[str, str]] = {"head": "scaled"}
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes with one number per class",
+        "long_tail",
+        "balanced_accuracy",
+        values={"start": 0.6},
+    )
 
     def objection(self, recipe: Recipe) -> str | None:
         """The scales must be there to be trained."""

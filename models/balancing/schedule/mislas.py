@@ -32,7 +32,10 @@ class MiSLAS(Schedule):
         "arXiv:2104.00466",
     )
     claim: ClassVar[Claim] = Claim(
-        "raises the recall of rare classes with two-stage training", "long_tail", "balanced_accuracy"
+        "raises the recall of rare classes with two-stage training",
+        "long_tail",
+        "balanced_accuracy",
+        values={"start": 0.6},
     )
 
     def phases(self) -> tuple[Phase, ...]:

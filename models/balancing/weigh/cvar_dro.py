@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Source, State, Task, Weigher, hyper
+from models.balancing.component import EVERY_TASK, Claim, Source, State, Task, Weigher, hyper
 from models.data import Batch
 
 
@@ -31,6 +31,7 @@ class CVaRDRO(Weigher):
         2020,
         "arXiv:2010.05893",
     )
+    claim: ClassVar[Claim] = Claim("serves rows of large loss, whoever they are", "subclasses", "worst_group_accuracy")
 
     def weigh(self, state: State, losses: Tensor, batch: Batch, progress: Tensor) -> tuple[Tensor, State]:
         """Losses [B] -> weights [B]."""

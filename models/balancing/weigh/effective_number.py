@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Correction, Source, State, Task, Weigher, hyper
+from models.balancing.component import EVERY_TASK, Claim, Correction, Source, State, Task, Weigher, hyper
 from models.balancing.loss.class_balanced import SOURCE, effective_number_weights
 from models.data import Batch, Statistics
 
@@ -21,6 +21,9 @@ class EffectiveNumber(Weigher):
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     corrects_prior: ClassVar[Correction] = "partly"
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes by weights of the effective number of rows", "long_tail", "balanced_accuracy"
+    )
 
     def init(self, statistics: Statistics) -> State:
         """The class counts [C]."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Need, Source, State, Task, Weigher, hyper
+from models.balancing.component import EVERY_TASK, Claim, Need, Source, State, Task, Weigher, hyper
 from models.data import Batch, Statistics
 
 
@@ -38,6 +38,7 @@ class FairIdentityScaling(Weigher):
         2023,
         "arXiv:2310.02492",
     )
+    claim: ClassVar[Claim] = Claim("serves the groups and rows of large loss", "spurious", "worst_group_accuracy")
 
     def parameters(self, statistics: Statistics, features: int, generator: torch.Generator) -> State:
         """A number for each group, all alike at first."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Source, State, Task, Weigher, hyper
+from models.balancing.component import EVERY_TASK, Claim, Source, State, Task, Weigher, hyper
 from models.data import Batch, Statistics
 
 
@@ -37,6 +37,9 @@ class FeasibleLearning(Weigher):
         "J. Ramirez, I. Hounie, J. Elenter, J. Gallego-Posada, M. Hashemizadeh, A. Ribeiro, S. Lacoste-Julien",
         2025,
         "arXiv:2501.14912",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "leaves no row behind: the largest losses become smaller", "subclasses", "worst_group_accuracy"
     )
 
     def init_rows(self, statistics: Statistics) -> State:

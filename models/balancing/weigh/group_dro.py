@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Need, Source, State, Task, Weigher, hyper
+from models.balancing.component import EVERY_TASK, Claim, Need, Source, State, Task, Weigher, hyper
 from models.data import Batch, Statistics, one_hot
 
 
@@ -46,6 +46,7 @@ class GroupDRO(Weigher):
         2019,
         "arXiv:1911.08731",
     )
+    claim: ClassVar[Claim] = Claim("raises worst-group accuracy", "spurious", "worst_group_accuracy")
 
     def init(self, statistics: Statistics) -> State:
         """q [G], equal over the groups that have rows; and the rows of each group [G]."""

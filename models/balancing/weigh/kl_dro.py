@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Source, State, Task, Weigher, hyper
+from models.balancing.component import EVERY_TASK, Claim, Source, State, Task, Weigher, hyper
 from models.data import Batch
 
 
@@ -35,6 +35,7 @@ class KLDRO(Weigher):
             "Tilted Empirical Risk Minimization", "T. Li, A. Beirami, M. Sanjabi, V. Smith", 2020, "arXiv:2007.01162"
         ),
     )
+    claim: ClassVar[Claim] = Claim("serves rows of large loss, whoever they are", "subclasses", "worst_group_accuracy")
 
     def weigh(self, state: State, losses: Tensor, batch: Batch, progress: Tensor) -> tuple[Tensor, State]:
         """Losses [B] -> weights [B] of mean 1."""

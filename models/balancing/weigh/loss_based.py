@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Source, State, Task, Weigher, hyper
+from models.balancing.component import EVERY_TASK, Claim, Source, State, Task, Weigher, hyper
 from models.data import Batch
 
 SOURCE = Source(
@@ -49,6 +49,9 @@ class LinUpper(LossBased):
 
     name: ClassVar[str] = "loss_linupper"
     formula: ClassVar[str] = "w = B softmax(f(h) / r), f(h) = min(h + 1, 1), h = loss placed in [-1, 1]"
+    claim: ClassVar[Claim] = Claim(
+        "serves rows of large loss, as rows of small loss count less", "subclasses", "worst_group_accuracy"
+    )
 
     def form(self, place: Tensor) -> Tensor:
         """min(h + 1, 1)."""
@@ -61,6 +64,9 @@ class Quadratic(LossBased):
 
     name: ClassVar[str] = "loss_quadratic"
     formula: ClassVar[str] = "w = B softmax(f(h) / r), f(h) = 1 - h^2, h = loss placed in [-1, 1]"
+    claim: ClassVar[Claim] = Claim(
+        "is robust to wrong labels, as rows of large loss count less", "noisy_labels", "accuracy"
+    )
 
     def form(self, place: Tensor) -> Tensor:
         """1 - h^2."""
@@ -73,6 +79,7 @@ class Extremes(LossBased):
 
     name: ClassVar[str] = "loss_extremes"
     formula: ClassVar[str] = "w = B softmax(f(h) / r), f(h) = |h|, h = loss placed in [-1, 1]"
+    claim: ClassVar[Claim] = Claim("serves rows of large loss, whoever they are", "subclasses", "worst_group_accuracy")
 
     def form(self, place: Tensor) -> Tensor:
         """|h|."""

@@ -1,0 +1,223 @@
+"""Small controlled problems, one for each kind of claim: rows drawn afresh from a seed, and what a model is judged by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.balancing.claim import Problem
+from models.data import Split
+from models.learners.learner import Input
+from models.schema import Task
+
+TRAIN, VALID, CALIB, TEST = 1500, 1000, 1000, 6000
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The four parts of one draw. `attribute` [n] of test and validation rows is what groups are compared by."""
+
+    train: Split
+    valid: Split
+    calib: Split
+    test: Split
+    inputs: Input
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Rows before they are parts: inputs [n, F] (or images [n, 1, H, W]), labels, groups, and values where no class is asked."""
+
+    inputs: Tensor
+    labels: Tensor
+    groups: Tensor
+    values: Tensor | None = None
+
+
+def split(drawn: Drawn, task: Task, classes: int, groups: int, hidden: bool = False) -> Split:
+    """The rows as a model sees them; `hidden` groups are not shown."""
+    n = len(drawn.labels)
+    shown = torch.zeros_like(drawn.groups) if hidden else drawn.groups
+    image = drawn.inputs.dim() > 2
+    return Split(
+        numeric=drawn.inputs if image else drawn.inputs.float(), categorical=torch.zeros(n, 0, dtype=torch.long),
+        labels=drawn.labels, groups=shown, weights=torch.ones(n), row_ids=torch.arange(n),
+        synthetic=torch.zeros(n, dtype=torch.bool), classes=classes, group_count=groups, task=task,
+        values=None if drawn.values is None else drawn.values.float(),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def normal(g: torch.Generator, *shape: int) -> Tensor:
+    """Standard normal numbers."""
+    return torch.randn(*shape, generator=g)
+
+
+def drawn_classes(g: torch.Generator, n: int, shares: Tensor) -> Tensor:
+    """Class ids [n] in exactly these shares (largest remainders), shuffled; every class has four rows at least."""
+    counts = (shares / shares.sum() * n).floor().clamp(min=4).long()
+    counts[0] += n - int(counts.sum())
+    return torch.repeat_interleave(torch.arange(len(shares)), counts)[torch.randperm(n, generator=g)]
+
+
+# --- classes ---
+
+
+def long_tail(g: torch.Generator, n: int, part: str) -> Drawn:
+    """Eight overlapping Gaussian classes in six dimensions; the largest has 60 times the rows of the smallest."""
+    classes, width = 8, 6
+    centres = torch.randn(classes, width, generator=torch.Generator().manual_seed(1))
+    centres = 2.2 * centres / centres.norm(dim=1, keepdim=True)
+    labels = drawn_classes(g, n, 60.0 ** (-torch.arange(classes) / (classes - 1)))
+    return Drawn(centres[labels] + normal(g, n, width), labels, torch.zeros_like(labels))
+
+
+def rare_positive(g: torch.Generator, n: int, part: str) -> Drawn:
+    """Six percent positives, on an arc around the negatives that overlaps with them; two columns tell nothing."""
+    labels = drawn_classes(g, n, torch.tensor([0.94, 0.06]))
+    angle = math.pi * torch.rand(n, generator=g)
+    arc = 2.4 * torch.stack([angle.cos(), angle.sin()], 1)
+    signal = labels[:, None] * arc + (1.0 - 0.3 * labels[:, None]) * normal(g, n, 2)
+    return Drawn(torch.cat([signal, normal(g, n, 2)], 1), labels, torch.zeros_like(labels))
+
+
+def noisy_labels(g: torch.Generator, n: int, part: str) -> Drawn:
+    """Four classes of equal size; a third of the labels of training and validation rows is wrong."""
+    labels = drawn_classes(g, n, torch.ones(4))
+    centres = 2.0 * torch.eye(4, 8)
+    inputs = centres[labels] + normal(g, n, 8)
+    if part in ("train", "valid"):
+        wrong = torch.rand(n, generator=g) < 1 / 3
+        labels = torch.where(wrong, (labels + torch.randint(1, 4, (n,), generator=g)) % 4, labels)
+    return Drawn(inputs, labels, torch.zeros_like(labels))
+
+
+def overconfident(g: torch.Generator, n: int, part: str) -> Drawn:
+    """Training rows are clean, the rows that a model meets later are noisier: it is surer than it may be."""
+    labels = drawn_classes(g, n, torch.ones(2))
+    noise = 1.0 if part in ("train", "valid") else 2.0
+    return Drawn(2.0 * torch.eye(2, 10)[labels] + noise * normal(g, n, 10), labels, torch.zeros_like(labels))
+
+
+def subclasses(g: torch.Generator, n: int, part: str) -> Drawn:
+    """Two classes, each of a common cluster and a rare one that lies behind the other class's common one."""
+    labels = drawn_classes(g, n, torch.ones(2))
+    rare = torch.rand(n, generator=g) < 0.08
+    place = torch.where(rare, -2.4, 1.0) * (2 * labels - 1)
+    inputs = torch.stack([place, torch.where(rare, 1.2, 0.0)], 1) + 0.7 * normal(g, n, 2)
+    return Drawn(torch.cat([inputs, normal(g, n, 4)], 1), labels, rare.long())
+
+
+def image_tail(g: torch.Generator, n: int, part: str) -> Drawn:
+    """Images of 8 x 8 with one of four bars in noise; the largest class has 20 times the rows of the smallest."""
+    labels = drawn_classes(g, n, 20.0 ** (-torch.arange(4) / 3))
+    bars = torch.zeros(4, 8, 8)
+    for c in range(4):
+        if c < 2:
+            bars[c, 2 + 3 * c : 4 + 3 * c, 1:7] = 1
+        else:
+            bars[c, 1:7, 2 + 3 * (c - 2) : 4 + 3 * (c - 2)] = 1
+    pixels = 90 + 50 * bars[labels] + 45 * normal(g, n, 8, 8)
+    return Drawn(pixels.clamp(0, 255).to(torch.uint8)[:, None], labels, torch.zeros_like(labels))
+
+
+# --- groups ---
+
+
+def spurious(g: torch.Generator, n: int, part: str) -> Drawn:
+    """A strong column agrees with the class in the large group and contradicts it in the small one (6% of the rows)."""
+    labels = drawn_classes(g, n, torch.ones(2))
+    groups = (torch.rand(n, generator=g) < 0.06).long()
+    sign = 2.0 * labels - 1
+    core, spur = sign + normal(g, n), 1.5 * sign * (1 - 2 * groups) + 0.6 * normal(g, n)
+    return Drawn(torch.cat([core[:, None], spur[:, None], normal(g, n, 4)], 1), labels, groups)
+
+
+def group_gap(g: torch.Generator, n: int, part: str) -> Drawn:
+    """Two groups (65 and 35%) that a column betrays; the second is positive less often for the same merit."""
+    groups = (torch.rand(n, generator=g) < 0.35).long()
+    merit, proxy = normal(g, n, 3), (2.0 * groups - 1) + 0.8 * normal(g, n)
+    odds = 1.6 * merit.sum(1) / 3**0.5 + 0.4 - 1.6 * groups
+    labels = (torch.rand(n, generator=g) < torch.sigmoid(odds)).long()
+    return Drawn(torch.cat([merit, proxy[:, None], normal(g, n, 2)], 1), labels, groups)
+
+
+# --- other targets ---
+
+
+def rare_values(g: torch.Generator, n: int, part: str) -> Drawn:
+    """A numeric target whose density falls steeply towards its large end; five bins of equal width balance it."""
+    x = normal(g, n, 6)
+    raw = torch.exp(0.7 * x[:, 0] + 0.3 * x[:, 1] * x[:, 2].tanh()) + 0.3 * normal(g, n)
+    value = (raw - 1.33) / 1.1
+    labels = torch.bucketize(value, torch.tensor([0.3, 1.3, 2.3, 3.3]))
+    return Drawn(x, labels, torch.zeros_like(labels), value[:, None])
+
+
+def multilabel_tail(g: torch.Generator, n: int, part: str) -> Drawn:
+    """Six labels that a row may carry, from two rows in five to three in a hundred."""
+    x = normal(g, n, 10)
+    weights = torch.randn(10, 6, generator=torch.Generator().manual_seed(2)) * 0.8
+    shares = 0.4 * (0.03 / 0.4) ** (torch.arange(6) / 5)
+    odds = x @ weights
+    odds = odds - torch.stack([odds[:, i].quantile(1 - float(s)) for i, s in enumerate(shares)])
+    values = (torch.rand(n, 6, generator=g) < torch.sigmoid(2.5 * odds)).float()
+    order = values.sum(0).argsort()
+    labels = torch.zeros(n, dtype=torch.long)
+    for label in order.flip(0).tolist():
+        labels = torch.where(values[:, label] > 0, label + 1, labels)
+    return Drawn(x, labels, torch.zeros_like(labels), values)
+
+
+def ordered_tail(g: torch.Generator, n: int, part: str) -> Drawn:
+    """Five ordered classes cut from a noisy score; the outer two are rare."""
+    x = normal(g, n, 6)
+    score = x[:, 0] + 0.6 * x[:, 1] * x[:, 2].sign() + 0.5 * normal(g, n)
+    labels = torch.bucketize(score, torch.tensor([-2.2, -0.9, 0.9, 2.2]))
+    return Drawn(x, labels, torch.zeros_like(labels))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a problem is drawn, the task, its classes and groups, and whether a method may see the groups."""
+
+    draw: Callable[[torch.Generator, int, str], Drawn]
+    task: Task
+    classes: int
+    groups: int = 1
+    hidden: bool = False
+    train: int = TRAIN
+    image: bool = False
+
+
+KINDS: Mapping[Problem, Kind] = {
+    "long_tail": Kind(long_tail, "multiclass", 8),
+    "rare_positive": Kind(rare_positive, "binary", 2),
+    "image_tail": Kind(image_tail, "multiclass", 4, train=600, image=True),
+    "spurious": Kind(spurious, "binary", 2, groups=2),
+    "group_gap": Kind(group_gap, "binary", 2, groups=2),
+    "noisy_labels": Kind(noisy_labels, "multiclass", 4, train=600),
+    "overconfident": Kind(overconfident, "binary", 2),
+    "subclasses": Kind(subclasses, "binary", 2, groups=2, hidden=True),
+    "rare_values": Kind(rare_values, "regression", 5),
+    "multilabel_tail": Kind(multilabel_tail, "multilabel", 7),
+    "ordered_tail": Kind(ordered_tail, "ordinal", 5),
+}
+
+
+def drawn(problem: Problem, seed: int, scale: float = 1.0) -> tuple[Parts, Mapping[str, Tensor]]:
+    """One draw of a problem, its parts `scale` times their usual size; and of each judged part what groups are compared by."""
+    kind = KINDS[problem]
+    sizes = {"train": kind.train, "valid": VALID, "calib": CALIB, "test": TEST}
+    parts, attributes = {}, {}
+    for position, (name, rows) in enumerate(sizes.items()):
+        found = kind.draw(torch.Generator().manual_seed(1000 * seed + position), int(scale * rows), name)
+        parts[name] = split(found, kind.task, kind.classes, kind.groups, kind.hidden)
+        attributes[name] = found.groups
+    width = parts["train"].numeric.shape[1]
+    pixels = parts["train"].numeric.float() / 255
+    inputs = Input(0, (), (1, 8, 8), (float(pixels.mean()),), (float(pixels.std()),)) if kind.image else Input(width)
+    return Parts(parts["train"], parts["valid"], parts["calib"], parts["test"], inputs), attributes
