@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from flows.arguments import AsJson, ParamsFile, Setting, Url, present_params, print_json, registry_url
+from flows.registry_command import lineage, registry_app, reproduce
 from models.errors import EquipoiseError, InputError
-
-if TYPE_CHECKING:
-    from tasks.params import Params
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
@@ -25,24 +24,9 @@ app = typer.Typer(
 )
 params_app = typer.Typer(help="params.yaml: its schema, and whether it is valid.", no_args_is_help=True)
 data_app = typer.Typer(help="The data sets that are known by name.", no_args_is_help=True)
-registry_app = typer.Typer(help="Registered versions and who is champion.", no_args_is_help=True)
 app.add_typer(params_app, name="params")
 app.add_typer(data_app, name="data")
 app.add_typer(registry_app, name="registry")
-
-Setting = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override one key for this run, as search.budget.trials=8. Again for more."
-    ),
-]
-ParamsFile = Annotated[
-    Path | None,
-    typer.Option("--params", metavar="FILE", help="A YAML file whose keys override params.yaml for this run."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
-Url = Annotated[str | None, typer.Option("--url", help="Another registry than that of params.yaml.")]
-Why = Annotated[str, typer.Option("--why", help="Kept in the history.")]
 
 
 def main() -> None:
@@ -98,7 +82,7 @@ def strategies(as_json: AsJson = False) -> None:
     from flows.listing import show_strategies, strategy_rows
 
     rows = strategy_rows()
-    _json(rows) if as_json else show_strategies(rows)
+    print_json(rows) if as_json else show_strategies(rows)
 
 
 @app.command()
@@ -108,7 +92,7 @@ def recipes(as_json: AsJson = False) -> None:
     from models.published_page import listed
 
     rows = listed()
-    _json(rows) if as_json else show_recipes(rows)
+    print_json(rows) if as_json else show_recipes(rows)
 
 
 @data_app.command("list")
@@ -118,70 +102,7 @@ def data_list(as_json: AsJson = False) -> None:
     from tasks.sources.files import catalogue
 
     rows = catalogue()
-    _json(rows) if as_json else show_data(rows)
-
-
-@registry_app.command("list")
-def registry_list(
-    name: Annotated[str | None, typer.Argument(help="A model, to list its versions.")] = None,
-    url: Url = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the models, or the versions of one."""
-    from flows.listing import show_models, show_versions
-    from tasks.registry.summary import list_models, list_versions
-
-    registry = _registry(url)
-    if name is None:
-        rows = list_models(registry)
-        _json(rows) if as_json else show_models(rows, registry.url)
-        return
-    if registry.latest(name) is None:
-        registry.resolve(name, "champion")  # says which models there are
-    versions = list_versions(registry, name)
-    _json(versions) if as_json else show_versions(name, versions)
-
-
-@registry_app.command("show")
-def registry_show(
-    reference: Annotated[str, typer.Argument(help="NAME, NAME@v3 or NAME@champion")],
-    url: Url = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show a model and its history, or one version of it with every file verified."""
-    from flows.listing import show_reference
-    from tasks.registry.summary import show
-
-    found = show(_registry(url), reference)
-    _json(found) if as_json else show_reference(found)
-
-
-@registry_app.command("promote")
-def registry_promote(
-    reference: Annotated[str, typer.Argument(help="NAME@v3")],
-    alias: Annotated[str, typer.Option("--alias", help="The alias to move.")] = "champion",
-    why: Why = "",
-    url: Url = None,
-    as_json: AsJson = False,
-) -> None:
-    """Point an alias at a version; the champion before it stays known as `previous`."""
-    from flows.listing import show_move
-    from tasks.registry.summary import promote
-
-    moved = promote(_registry(url), reference, alias, why)
-    _json(moved) if as_json else show_move(moved)
-
-
-@registry_app.command("rollback")
-def registry_rollback(
-    name: Annotated[str, typer.Argument(help="The model")], why: Why = "", url: Url = None, as_json: AsJson = False
-) -> None:
-    """Make the previous champion champion again."""
-    from flows.listing import show_move
-    from tasks.registry.summary import rollback
-
-    moved = rollback(_registry(url), name, why)
-    _json(moved) if as_json else show_move(moved)
+    print_json(rows) if as_json else show_data(rows)
 
 
 @app.command()
@@ -198,7 +119,7 @@ def predict(
     """Score rows with a registered model, loaded from the registry alone."""
     from tasks.predict import predict as score
 
-    score(reference, source, output, _url(url))
+    score(reference, source, output, registry_url(url))
 
 
 @app.command()
@@ -210,7 +131,7 @@ def export(
     """Hand a version over as one ONNX file: raw columns in, probabilities and decisions out."""
     from tasks.export import export as write
 
-    write(reference, onnx, _url(url))
+    write(reference, onnx, registry_url(url))
     print(f"{reference} written to {onnx}.")
 
 
@@ -234,7 +155,7 @@ def serve(
     from tasks.serve import Address
     from tasks.serve import serve as answer
 
-    answer(reference, Address(host, port), _url(url), shadow, log, log_sensitive)
+    answer(reference, Address(host, port), registry_url(url), shadow, log, log_sensitive)
 
 
 @app.command()
@@ -250,7 +171,7 @@ def shadow(
     """Compare challenger and champion on the requests that both have scored, as JSON."""
     from tasks.serve import shadow_report
 
-    _json(shadow_report(folder, reference, labels, _url(url)))
+    print_json(shadow_report(folder, reference, labels, registry_url(url)))
 
 
 @app.command()
@@ -261,9 +182,9 @@ def report(
     from flows.outcome import read_outcome
     from flows.summary import show_outcome
 
-    outcome = read_outcome(Path.cwd(), _params())
+    outcome = read_outcome(Path.cwd(), present_params())
     if as_json:
-        _json({**vars(outcome), "report": str(outcome.report.resolve())})
+        print_json({**vars(outcome), "report": str(outcome.report.resolve())})
     else:
         show_outcome(outcome)
     if browse:
@@ -279,30 +200,9 @@ def doctor(as_json: AsJson = False) -> None:
     from flows.doctor import examine, show_findings
 
     findings = examine(Path.cwd())
-    _json([vars(f) for f in findings]) if as_json else show_findings(findings)
+    print_json([vars(f) for f in findings]) if as_json else show_findings(findings)
     raise typer.Exit(int(any(f.state == "broken" for f in findings)))
 
 
-def _registry(url: str | None) -> Any:
-    from tasks.registry import open_registry
-
-    return open_registry(_url(url), Path.cwd())
-
-
-def _url(url: str | None) -> str:
-    """The registry that was asked for, or else that of params.yaml."""
-    if url is not None:
-        return url
-    return _params().registry.url
-
-
-def _params() -> Params:
-    """params.yaml as it is."""
-    from tasks.overrides import FILE
-    from tasks.params import load_params
-
-    return load_params(Path.cwd() / FILE)
-
-
-def _json(value: Any) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+app.command()(lineage)
+app.command()(reproduce)

@@ -175,6 +175,7 @@ def show_reference(found: Mapping[str, Any]) -> None:
         "created": f"{found['created']} by {found['by']}",
         "recipe": f"{summary.get('recipe', '–')} with {summary.get('learner', '–')}",
         "verdict": str(summary.get("verdict", "–")),
+        "code": f"{summary.get('commit') or 'no commit is known'}{', with uncommitted changes' if summary.get('dirty') else ''}",
         "digest": f"{found['digest']} (every file verified)",
         "where": found["where"],
     }

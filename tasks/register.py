@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import InputError, RefusedError
+from tasks.changes import keep
 from tasks.identity import identity, redacted, sums
 from tasks.params import SECTIONS, Params
+from tasks.rebuild.tables import recorded_outputs
 from tasks.registry import CHAMPION, AliasMovedError, Registry, open_registry
 from tasks.registry.names import check_name
 from tasks.registry.seals import canonical
@@ -57,8 +59,15 @@ def register(registry: Registry, name: str, params: Params, inputs: Paths, root:
         "learner": choice["learner"],
         "verdict": verdict["verdict"],
         "metrics": metrics,
+        "commit": record["code"]["commit"],
+        "dirty": record["code"]["dirty"],
     }
-    published = known or registry.publish(name, files_of(inputs, params, record), run_id, summary)
+    if record["code"]["dirty"]:
+        log.warning(
+            "register: the working copy differs from its commit (%s); the version says so, and keeps what differs",
+            ", ".join(record["code"]["changed"][:5]),
+        )
+    published = known or registry.publish(name, files_of(inputs, params, record, root), run_id, summary)
     log.info("register: %s@%s %s", name, published.version, "published" if published.created else "is there already")
     try:
         registry.promote(name, published.version, CHAMPION, expected=judged, why=verdict["summary"])
@@ -104,7 +113,9 @@ def describe(params: Params, inputs: Paths, root: Path) -> dict[str, Any]:
     tables = {inputs[name].name: inputs[name] for name in ("rows", "split")}
     seeds = {"seed": params.seed, "refits": [s["seed"] for s in read_json(inputs["train"] / "summary.json")["seeds"]]}
     source = read_json(inputs["card"])["source"]
-    return identity(root, params_json(params), tables, source, seeds, device_of(params.resources.device))
+    found = identity(root, params_json(params), tables, source, seeds, device_of(params.resources.device))
+    found["data"]["outputs"] = recorded_outputs(root)
+    return found
 
 
 def params_json(params: Params) -> dict[str, Any]:
@@ -113,7 +124,7 @@ def params_json(params: Params) -> dict[str, Any]:
     return content
 
 
-def files_of(inputs: Paths, params: Params, record: Mapping[str, Any]) -> dict[str, Path | bytes]:
+def files_of(inputs: Paths, params: Params, record: Mapping[str, Any], root: Path) -> dict[str, Path | bytes]:
     """Everything that goes into the version: path in it -> where to take it from."""
     predictor = inputs["train"] / "predictor"
     files: dict[str, Path | bytes] = {
@@ -123,6 +134,8 @@ def files_of(inputs: Paths, params: Params, record: Mapping[str, Any]) -> dict[s
     files |= {"train.json": inputs["train"] / "summary.json", "report.html": inputs["report"]}
     files |= {"card.json": _json(redacted(read_json(inputs["card"])))}
     files |= {"params.json": _json(params_json(params)), "identity.json": _json(record)}
+    if record["code"]["dirty"]:
+        files["changes.json"] = _json(keep(root, record["code"]["changed"]))
     return files
 
 
