@@ -25,6 +25,9 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
+DAY = r"^\d{4}-\d{2}-\d{2}$"
+
+
 class Data(Section):
     """Where the rows come from: a name of the catalogue, or a path of the user's own."""
 
@@ -41,6 +44,10 @@ class Data(Section):
     )
     id: str | None = Field(None, description="Column that identifies a row; must be unique; never a feature.")
     time: str | None = Field(None, description="Column that orders the rows in time, for split.by: time.")
+    since: str | None = Field(
+        None, pattern=DAY, description="Keep rows from this day on, by the column of time (2025-01-31)."
+    )
+    until: str | None = Field(None, pattern=DAY, description="Keep rows before this day, by the column of time.")
     weight: str | None = Field(None, description="Column of non-negative row weights.")
     columns: dict[str, ColumnKind] = Field(
         default_factory=dict, description="Column kinds, where they are not guessed right."
