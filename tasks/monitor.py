@@ -12,6 +12,7 @@ import numpy as np
 
 from models.errors import InputError
 from models.metrics.bootstrap import generator
+from models.metrics.classification import FROM_CONFUSION
 from models.metrics.drift import Drift, drifts
 from models.metrics.estimated import estimates
 from models.metrics.figures import Terms
@@ -101,6 +102,8 @@ def examine(
         found |= _performance(champion, partition, known, scored, terms)
         if previous is not None:
             found["previous"] = _against_previous(previous, partition, known, scored, policy.metric, terms)
+    expected = np.array(champion.profile.expected)
+    found["estimated_before"] = {name: _number(formula(expected)) for name, formula in FROM_CONFUSION.items()}
     found["reference"] = {name: champion.evaluation["overall"][name]["value"] for name in (policy.metric, "ece")}
     return decided(found, policy)
 
@@ -152,8 +155,9 @@ def _drift_reasons(found: Mapping[str, Any], policy: Monitor) -> list[str]:
 
 def _performance_reasons(found: Mapping[str, Any], policy: Monitor) -> list[str]:
     """With labels by what they say; without them by what is estimated."""
-    metric, before = policy.metric, found["reference"][policy.metric]
-    labelled = found["labelled"] >= policy.rows
+    metric, labelled = policy.metric, found["labelled"] >= policy.rows
+    # A model that is badly calibrated misjudges itself: the estimate is held against what it was on the test rows.
+    before = found["reference"][metric] if labelled else found["estimated_before"].get(metric)
     figure = found["performance"]["overall"].get(metric) if labelled else found["estimated"].get(metric)
     reasons = []
     if figure and before is not None and figure["high"] is not None and figure["high"] < before - policy.worse_by:
@@ -162,7 +166,8 @@ def _performance_reasons(found: Mapping[str, Any], policy: Monitor) -> list[str]
             f"{metric} {said} {figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}), {before:.3f} on test rows"
         )
     ece = found["performance"]["overall"]["ece"] if labelled else None
-    if ece and ece["low"] is not None and ece["low"] > policy.ece:
+    limit = max(policy.ece, found["reference"]["ece"] or 0.0)
+    if ece and ece["low"] is not None and ece["low"] > limit:
         reasons.append(f"calibration error is {ece['value']:.3f} ({ece['low']:.3f} to {ece['high']:.3f})")
     return reasons
 
@@ -178,6 +183,11 @@ def _score_drifts(reference: Profile, found: Profile) -> list[Drift]:
 
 def _drift_json(found: Drift) -> dict[str, Any]:
     return {k: rounded(v) for k, v in dataclasses.asdict(found).items()}
+
+
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return float(rounded(number)) if np.isfinite(number) else None
 
 
 def _estimated(decisions: Any, probabilities: Any, name: str, terms: Terms) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from models.schema import Schema
 from models.values import as_text
 from tasks.conform import Notes, conform, needed_columns
 from tasks.predict import missing_marks
-from tasks.serving.log import SUFFIX, log_files, read_log
+from tasks.serving.log import OWN, SUFFIX, log_files, read_log
 from tasks.sources.download import fetch, is_remote, list_s3
 from tasks.sources.read_tables import read_csv, read_parquet
 
@@ -44,9 +44,8 @@ def partition_of(name: str, raw: pd.DataFrame, predictor: Predictor, labels: pd.
     schema = predictor.schema
     notes = Notes(name)
     typed = conform(raw, needed_columns(schema, predictor.preprocessor.columns), schema, notes)
-    notes.unknown = [column for column in notes.unknown if column not in (KEY, "time", "version", "role", "decision")]
-    known = [column for column in notes.unknown if not column.startswith("p_")]
-    notes.unknown = known
+    own = {KEY, "row_id", *OWN}
+    notes.unknown = [c for c in notes.unknown if c not in own and not c.startswith("p_")]
     notes.tell()
     found = _labels(raw, schema, labels)
     if found is None:
