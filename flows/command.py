@@ -175,6 +175,49 @@ def shadow(
 
 
 @app.command()
+def monitor(
+    reference: Annotated[str, typer.Argument(help="NAME@champion, NAME@v3; a bare NAME means its champion")],
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Files, patterns, s3:// addresses, prediction logs; none: the data set's months", metavar="ROWS"
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", metavar="FILE", help="Labels that came later, by identifier or prediction_id."),
+    ] = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="YYYY-MM", help="The first month.")] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="YYYY-MM", help="The last month.")] = None,
+    settings: Setting = None,
+    act: Annotated[bool, typer.Option("--act", help="Do what is asked for; without it that is only said.")] = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold later rows against those that a version was judged on: drift, performance, and what to do.
+
+    --set changes parameters of a retraining that --act starts. Exit codes: 0 nothing to do, 4 retrain, 5 roll back,
+    2 wrong usage or input, 1 a fault.
+    """
+    from flows.respond import respond
+    from tasks.monitor import EXIT_CODES
+    from tasks.monitoring.watch import PAGE, Look, watch
+    from tasks.overrides import parse_settings
+
+    root = Path.cwd()
+    seen = watch(reference, Look(tuple(sources or ()), labels, since, until), _params(), root, url)
+    if as_json:
+        _json({"version": seen.version, "action": seen.action, "partitions": seen.partitions})
+    else:
+        for one in seen.partitions:
+            print(f"{one['partition']}: {one['note'] or '; '.join(one['reasons']) or 'nothing to do'}")
+        print(f"{seen.version}: {seen.action}. Page: {seen.folder / PAGE}")
+    if act:
+        print(respond(seen, seen.version.partition("@")[0], dict(parse_settings(settings or [])), act=True))
+    raise typer.Exit(EXIT_CODES[seen.action])
+
+
+@app.command()
 def report(
     browse: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False, as_json: AsJson = False
 ) -> None:

@@ -12,6 +12,7 @@ from models.errors import InputError
 from models.metrics.calibration import reliability_points
 from models.metrics.classification import confusion_matrix
 from models.metrics.figures import Terms, class_figures, overall_figures
+from models.metrics.profile import Profile, profile_of
 from models.metrics.ranking import curve_points, rankings
 from models.metrics.scored import Scored
 from models.predictor import Predictor
@@ -26,11 +27,12 @@ log = logging.getLogger("equipoise")
 
 
 def run(params: Params, inputs: Paths, outputs: Paths) -> None:
-    """Write predictions.parquet, evaluation.json, metrics.json and the points of the curves."""
+    """Write predictions.parquet, evaluation.json, metrics.json, profile.json and the points of the curves."""
     schema = read_schema(inputs["schema"].parent)
     test = rows_of(read_rows(inputs["rows"].parent), inputs["split"].parent, "test")
     predictions = predictions_of(Predictor.load(inputs["model"] / "predictor"), test, schema)
     write_parquet(outputs["predictions"], predictions)
+    write_json(outputs["profile"], profile(predictions, test, schema).model_dump(mode="json"))
     scored = scores_of(predictions, schema).scored
     evaluation = evaluate(scored, schema.target.classes, terms_of(params.evaluate, params.seed))
     evaluation["seeds"] = read_json(inputs["model"] / "summary.json")["seeds"]
@@ -60,6 +62,12 @@ def predictions_of(predictor: Predictor, rows: pd.DataFrame, schema: Schema) -> 
         columns[attribute.name] = rows[attribute.name].astype("string").to_numpy(object)
     table = pd.DataFrame(columns)
     return table.astype({a.name: "string" for a in schema.sensitive})
+
+
+def profile(predictions: pd.DataFrame, rows: pd.DataFrame, schema: Schema) -> Profile:
+    """What the test rows and their predictions look like: what the monitor will hold later rows against."""
+    probabilities = predictions[[f"p_{c}" for c in range(len(schema.target.classes))]].to_numpy(np.float64)
+    return profile_of(rows, schema, predictions["decision"].to_numpy(np.int64), probabilities)
 
 
 def labels_of(rows: pd.DataFrame, schema: Schema) -> np.ndarray:
@@ -146,6 +154,7 @@ STAGE = Stage(
         "predictions": "data/evaluate/predictions.parquet",
         "evaluation": "data/evaluate/evaluation.json",
         "metrics": "data/evaluate/metrics.json",
+        "profile": "data/evaluate/profile.json",
         "roc": "data/evaluate/roc.json",
         "precision_recall": "data/evaluate/precision_recall.json",
         "reliability": "data/evaluate/reliability.json",

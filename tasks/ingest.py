@@ -22,7 +22,7 @@ from tasks.sources.parquet import write_parquet
 from tasks.sources.read import read_source
 from tasks.sources.read_tables import Raw
 from tasks.sources.roles import Roles, assign_roles, make_attribute, make_target
-from tasks.sources.select import choose_rows, filter_rows
+from tasks.sources.select import choose_rows, filter_rows, within
 from tasks.stage import Paths, Stage, replacing, write_json
 
 log = logging.getLogger("equipoise")
@@ -76,6 +76,8 @@ def ingest(params: Params, locations: Locations, catalogue_file: Path = CATALOGU
     raw, left_out = filter_rows(raw, located.entry, params.data.imbalance_ratio)
     frame = raw.frame
     roles = assign_roles(params, located.entry, raw, "class" if located.format == "images" else None)
+    raw, outside = within(raw, roles.time, params.data.since, params.data.until)
+    frame, left_out = raw.frame, left_out + outside
     table = _Table(frame.index, left_out=left_out, notes=list(raw.notes))
     declared = params.data.columns.get(roles.target.column)
     labels, target = make_target(frame[roles.target.column], roles.target, params.target.kind, declared)

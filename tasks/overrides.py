@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import InputError, nearest
-from tasks.params import SECTIONS, Params, parse_params, parse_yaml, read_text
+from tasks.params import OF_A_MODEL, SECTIONS, Params, parse_params, parse_yaml, read_text
 from tasks.stage import read_json, replacing, write_json
 
 FILE = Path("params.yaml")
@@ -63,7 +63,8 @@ def effective(root: Path, settings: Settings = (), params_file: Path | None = No
         for key, value in settings:
             _assign(document, key, value)
     params = parse_params(_plain(document), where)
-    missing = [section for section in SECTIONS if section not in document]
+    # DVC tracks what a model is made of, and needs it in the file.
+    missing = [section for section in OF_A_MODEL if section not in document]
     defaults = params.model_dump(mode="json")
     for section in missing:
         document[section] = defaults[section]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.errors import InputError
-from models.metrics.names import METRICS, METRICS_DOWN, METRICS_UP
+from models.metrics.names import BY_GROUP, METRICS, METRICS_DOWN, METRICS_UP
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -23,6 +23,9 @@ class Section(BaseModel):
     """Base of every section: frozen, and a key it does not know is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+
+DAY = r"^\d{4}-\d{2}-\d{2}$"
 
 
 class Data(Section):
@@ -41,6 +44,10 @@ class Data(Section):
     )
     id: str | None = Field(None, description="Column that identifies a row; must be unique; never a feature.")
     time: str | None = Field(None, description="Column that orders the rows in time, for split.by: time.")
+    since: str | None = Field(
+        None, pattern=DAY, description="Keep rows from this day on, by the column of time (2025-01-31)."
+    )
+    until: str | None = Field(None, pattern=DAY, description="Keep rows before this day, by the column of time.")
     weight: str | None = Field(None, description="Column of non-negative row weights.")
     columns: dict[str, ColumnKind] = Field(
         default_factory=dict, description="Column kinds, where they are not guessed right."
@@ -321,6 +328,34 @@ class Registry(Section):
     )
 
 
+class Monitor(Section):
+    """When rows that come later ask for another model. Figures are those of the rows on which the champion was judged."""
+
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        0.01, description="Chance of a false alarm over all columns of one partition, corrected for their number."
+    )
+    psi: Annotated[float, Field(ge=0)] = Field(
+        0.1, description="A change counts if it is certain by alpha and its stability index is at least this."
+    )
+    metric: Literal[METRICS_UP] = Field(  # type: ignore[valid-type]
+        "balanced_accuracy", description="What is judged once labels are there, and estimated before; not a gap."
+    )
+    worse_by: Fraction = Field(
+        0.03, description="Retrain if the metric's whole interval lies further than this below its value on test rows."
+    )
+    ece: Fraction = Field(0.05, description="Retrain if the calibration error's whole interval lies above this.")
+    roll_back_by: Fraction = Field(
+        0.03, description="Roll back if the version before is better by more than this, for the whole interval."
+    )
+    rows: Count = Field(200, description="A partition with fewer rows is not judged, and says so.")
+
+    @model_validator(mode="after")
+    def _over_rows(self) -> Monitor:
+        if self.metric in BY_GROUP:
+            raise ValueError(f"metric: {self.metric} compares groups; gaps are shown, and one metric is judged")
+        return self
+
+
 class Resources(Section):
     """What a trial may use."""
 
@@ -348,6 +383,7 @@ class Params(Section):
     gates: Gates
     registry: Registry = Field(default_factory=Registry)
     resources: Resources = Field(default_factory=Resources)
+    monitor: Monitor = Field(default_factory=Monitor)
 
     @model_validator(mode="after")
     def _coherent(self) -> Params:
@@ -374,6 +410,8 @@ class Params(Section):
 
 
 SECTIONS = tuple(Params.model_fields)
+OF_A_MODEL = tuple(section for section in SECTIONS if section != "monitor")
+"""What a model is made of and judged by; the monitor's policy is about what comes later."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from models.errors import InputError, RefusedError
 from tasks.changes import keep
 from tasks.identity import identity, redacted, sums
-from tasks.params import SECTIONS, Params
+from tasks.params import OF_A_MODEL, Params
 from tasks.rebuild.tables import recorded_outputs
 from tasks.registry import CHAMPION, AliasMovedError, Registry, open_registry
 from tasks.registry.names import check_name
@@ -21,7 +21,7 @@ from tasks.stage import Paths, Stage, read_json, write_json
 
 log = logging.getLogger("equipoise")
 
-COPIED = ("schema", "trials", "choice", "evaluation", "audit", "metrics", "verdict")
+COPIED = ("schema", "trials", "choice", "evaluation", "audit", "metrics", "profile", "verdict")
 """Inputs that go into the version as they are."""
 
 
@@ -146,7 +146,7 @@ def _json(value: Any) -> bytes:
 STAGE = Stage(
     name="register",
     run=run,
-    sections=SECTIONS,
+    sections=OF_A_MODEL,
     inputs={
         "rows": "data/ingest/rows.parquet",
         "schema": "data/ingest/schema.json",
@@ -157,6 +157,7 @@ STAGE = Stage(
         "train": "data/train",
         "evaluation": "data/evaluate/evaluation.json",
         "metrics": "data/evaluate/metrics.json",
+        "profile": "data/evaluate/profile.json",
         "audit": "data/audit/audit.json",
         "verdict": "data/gate/verdict.json",
         "report": "data/report/report.html",

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.metrics.estimated import expected_confusion
 from models.metrics.scored import Floats
 from models.preprocess import numeric_values
 from models.schema import Schema
@@ -78,13 +79,18 @@ Column = Annotated[Numbers | Categories, Field(discriminator="kind")]
 
 
 class Profile(_Frozen):
-    """Columns and groups by name; of each class the distribution of its probability; decisions by class."""
+    """Columns and groups by name; of each class the distribution of its probability; decisions by class.
+
+    `expected` are the expected counts [C][C] by label and decision, as if the probabilities were true: estimates without
+    labels are held against what they would have said of these rows.
+    """
 
     rows: int
     columns: dict[str, Column]
     groups: dict[str, Column]
     scores: dict[str, Numbers]
     decisions: dict[str, int]
+    expected: tuple[tuple[float, ...], ...]
 
 
 def columns_of(rows: pd.DataFrame, schema: Schema, like: Profile | None = None) -> dict[str, Numbers | Categories]:
@@ -127,4 +133,5 @@ def profile_of(
         groups=groups_of(rows, schema),
         scores={name: Numbers.of(probabilities[:, c], known[name]) for c, name in enumerate(classes)},
         decisions={name: int(counted[c]) for c, name in enumerate(classes)},
+        expected=tuple(tuple(row) for row in expected_confusion(decisions, probabilities).round(3).tolist()),
     )

@@ -70,6 +70,34 @@ def _cut_tail(raw: Raw, entry: Entry | None, ratio: float | None) -> tuple[Raw, 
     return replace(raw, frame=raw.frame[kept], parts=None if raw.parts is None else raw.parts[kept]), left_out
 
 
+def within(raw: Raw, time: str | None, since: str | None, until: str | None) -> tuple[Raw, list[dict[str, Any]]]:
+    """Rows from the day `since` on and before the day `until`; rows without a date are left out as well."""
+    if since is None and until is None:
+        return raw, []
+    if time is None:
+        raise InputError("data.since and data.until need a column that says when a row is from; name it in data.time.")
+    column = raw.frame[time]
+    try:
+        dates = pd.to_datetime(column.astype("object"), format="ISO8601", utc=True).dt.tz_localize(None)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"data.time: '{time}' holds no dates ({error}), so data.since and data.until say nothing."
+        ) from None
+    kept = dates.notna()
+    if since is not None:
+        kept &= dates >= pd.Timestamp(since)
+    if until is not None:
+        kept &= dates < pd.Timestamp(until)
+    if not kept.any():
+        raise InputError(
+            f"data.since and data.until: no row is from {since or 'the beginning'} to {until or 'the end'}."
+        )
+    why = f"outside of {since or '…'} to {until or '…'} by '{time}'"
+    left_out = [{"rows": int((~kept).sum()), "why": why}] if not kept.all() else []
+    parts = None if raw.parts is None else raw.parts[kept]
+    return replace(raw, frame=raw.frame[kept], parts=parts), left_out
+
+
 def choose_rows(
     rows: pd.DataFrame, target: str, at_most: int | None, seed: int
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:

@@ -73,10 +73,13 @@ def prefect(copy: Any, *words: str) -> str:
 def test_a_worker_runs_the_deployments_and_a_run_by_hand_meets_them(served: Any) -> None:
     prefect(served, "work-pool", "create", "equipoise", "--type", "process")
     prefect(served, "--no-prompt", "deploy", "--prefect-file", "infra/prefect.yaml", "--all")
-    deployed = {d["name"]: d for d in call(served, "deployments/filter", {})}
-    assert set(deployed) == {"on-demand", "nightly"}
-    assert [s["schedule"]["cron"] for s in deployed["nightly"]["schedules"]] == ["0 2 * * *"]
-    assert deployed["on-demand"]["schedules"] == []
+    deployed = {f"{d['entrypoint'].rpartition(':')[2]}/{d['name']}": d for d in call(served, "deployments/filter", {})}
+    assert {"retrain/on-demand", "retrain/nightly", "monitor/hourly", "promote/on-demand", "rollback/on-demand"} <= set(
+        deployed
+    )
+    assert [s["schedule"]["cron"] for s in deployed["retrain/nightly"]["schedules"]] == ["0 2 * * *"]
+    assert [s["active"] for s in deployed["monitor/hourly"]["schedules"]] == [False]
+    assert deployed["retrain/on-demand"]["schedules"] == []
 
     prefect(served, "deployment", "run", "retrain/on-demand", "--params", '{"overrides": {"seed": 3}}')
     hold = served.hold("split")
@@ -97,6 +100,16 @@ def test_a_worker_runs_the_deployments_and_a_run_by_hand_meets_them(served: Any)
         "split: splitting" in log["message"] or "splitting" in log["message"] for log in call(served, "logs/filter", {})
     )
     assert served.clean()
+
+    # The monitor triggers what it asks for.
+    triggered = served.python(
+        "from flows.respond import respond\nfrom tasks.monitoring.watch import Seen\n"
+        "found = {'note': '', 'reasons': ['drift'], 'action': 'retrain'}\n"
+        "print(respond(Seen('lending@v1', 'retrain', [found]), 'lending', {'seed': 4}))"
+    )
+    assert "retrain: retrain/on-demand was triggered" in triggered.stdout
+    waiting = call(served, "flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}})
+    assert {"overrides": {"seed": 4}, "wait": True} in [r["parameters"] for r in waiting]
 
     # The same by hand, against the same server: nothing to do with the same override, all anew without it.
     assert "Nothing to do" in served.command("run", "--set", "seed=3").stdout

@@ -93,7 +93,7 @@ def test_the_same_inputs_give_the_same_bytes(trained_copy, toy_params):
         audit.STAGE.execute(toy_params(), root)
         written.append({p: p.read_bytes() for f in ("evaluate", "audit") for p in (root / "data" / f).iterdir()})
     assert written[0] == written[1]
-    assert len(written[0]) == 8
+    assert len(written[0]) == 9
 
 
 def test_a_class_without_test_rows_is_not_a_number(trained_copy, toy_params):

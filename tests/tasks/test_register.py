@@ -63,6 +63,7 @@ def working_copy(tmp_path: Path) -> Make:
         write(data / "train/summary.json", {"seeds": [{"seed": 11}, {"seed": 12}]})
         write(data / "evaluate/evaluation.json", {"rows": 1})
         write(data / "evaluate/metrics.json", {"balanced_accuracy": 0.8, "equalized_odds_difference": None})
+        write(data / "evaluate/profile.json", {"rows": 1})
         write(data / "audit/audit.json", {"attributes": {}})
         write(data / "gate/verdict.json", verdict(outcome, champion))
         (data / "report").mkdir(exist_ok=True)
@@ -91,7 +92,7 @@ def test_a_pass_becomes_a_version_and_the_champion(working_copy):
     }  # fmt: skip
     assert set(loaded.manifest.files) == {
         "predictor/predictor.json", "predictor/weights.safetensors", "params.json", "identity.json", "schema.json", "card.json",
-        "trials.json", "choice.json", "train.json", "evaluation.json", "metrics.json", "audit.json", "verdict.json", "report.html",
+        "trials.json", "choice.json", "train.json", "evaluation.json", "metrics.json", "profile.json", "audit.json", "verdict.json", "report.html",
     }  # fmt: skip
     assert loaded.manifest.summary["metrics"]["balanced_accuracy"] == 0.8
     weights = (root / "data/train/predictor/weights.safetensors").read_bytes()
@@ -110,7 +111,7 @@ def test_a_version_says_what_it_came_from(working_copy):
     assert record["params"] == json.loads((directory / "params.json").read_text())
     assert record["params"]["search"]["recipes"] == ["none"]
     assert record["params"]["gates"]["rules"][0]["metric"] == "accuracy"
-    assert set(record["params"]) == set(Params.model_fields)
+    assert set(record["params"]) == set(Params.model_fields) - {"monitor"}
     assert record["seeds"] == {"seed": 7, "refits": [11, 12]}
     assert set(record["data"]["tables"]) == {"rows.parquet", "split.parquet"}
     assert len(record["lock"]["requirements.lock"]) == 64

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -237,3 +238,20 @@ def test_a_folder_of_images_with_groups_from_its_metadata(tmp_path: Path, run: C
     assert schema.target.classes == ("cat", "dog")
     assert card["groups"] == {"owner": {"Ada": 6, "Ben": 6}}
     assert "reads the image alone" in card["dropped_columns"]["camera"]
+
+
+def test_rows_of_a_window_of_time_are_kept_and_the_others_counted(
+    table: pd.DataFrame, csv_of: Call, run: Call, read: Call, tmp_path: Path, refused: Call
+) -> None:
+    source = csv_of(table)
+    rows, _, card = read(run(tmp_path / "window", source, time="opened", since="2024-03-01", until="2024-07-01"))
+    wanted = table["opened"].between("2024-03-01", "2024-06-30")
+    assert rows["amount"].tolist() == pytest.approx(table.loc[wanted, "amount"].tolist(), nan_ok=True)
+    assert card["rows_left_out"] == [
+        {"rows": int((~wanted).sum()), "why": "outside of 2024-03-01 to 2024-07-01 by 'opened'"}
+    ]
+    refused("data.since and data.until need a column", source, since="2024-03-01")
+    shutil.rmtree(tmp_path / "out")
+    refused("no row is from 2030-01-01 to the end", source, time="opened", since="2030-01-01")
+    shutil.rmtree(tmp_path / "out")
+    refused("'colour' holds no dates", source, time="colour", since="2024-03-01")

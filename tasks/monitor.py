@@ -1,0 +1,233 @@
+"""monitor: hold rows that came later against those that the champion was judged on, and say what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from models.errors import InputError
+from models.metrics.bootstrap import generator
+from models.metrics.classification import FROM_CONFUSION
+from models.metrics.drift import Drift, drifts
+from models.metrics.estimated import estimates
+from models.metrics.figures import Terms
+from models.metrics.names import BY_NAME
+from models.metrics.paired import Comparison, paired_difference
+from models.metrics.profile import Categories, Profile, profile_of
+from models.metrics.scored import Grouping, Scored
+from models.predictor import Predictor
+from models.schema import CLASSES
+from models.values import as_text
+from tasks.audit import audit
+from tasks.evaluate import evaluate
+from tasks.judging import Scores, rounded
+from tasks.monitoring.partitions import Partition
+from tasks.params import Monitor
+from tasks.registry import PREVIOUS, Registry, parse_reference
+from tasks.stage import read_json
+
+log = logging.getLogger("equipoise")
+
+Action = Literal["none", "retrain", "roll back"]
+EXIT_CODES: Mapping[Action, int] = {"none": 0, "retrain": 4, "roll back": 5}
+"""What the command returns."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A version and what it was judged on: the profile of those rows and its figures on them."""
+
+    label: str
+    predictor: Predictor
+    profile: Profile
+    evaluation: Mapping[str, Any]
+
+
+def watched(registry: Registry, reference: str) -> Watched:
+    """The verified version; one that was registered without a profile is an InputError."""
+    name, which = parse_reference(reference)
+    loaded = registry.load(name, which)
+    path = loaded.directory / "profile.json"
+    if not path.exists():
+        raise InputError(
+            f"{name}@{loaded.version} was registered without the profile of its test rows, which the monitor needs. Retrain."
+        )
+    predictor = Predictor.load(loaded.directory / "predictor")
+    if predictor.schema.target.kind not in CLASSES:
+        raise InputError(f"{name}@{loaded.version} predicts no classes; the monitor judges models of classes so far.")
+    evaluation = read_json(loaded.directory / "evaluation.json")
+    return Watched(f"{name}@{loaded.version}", predictor, Profile.model_validate(read_json(path)), evaluation)
+
+
+def previous_of(registry: Registry, name: str) -> tuple[str, Predictor] | None:
+    """The champion before the present one, if there is one."""
+    version = registry.aliases(name).get(PREVIOUS)
+    if version is None:
+        return None
+    return f"{name}@{version}", Predictor.load(registry.load(name, version).directory / "predictor")
+
+
+def examine(
+    champion: Watched,
+    partition: Partition,
+    policy: Monitor,
+    terms: Terms,
+    previous: tuple[str, Predictor] | None = None,
+) -> dict[str, Any]:
+    """Everything about one partition, as JSON, with the action that it asks for and the reasons."""
+    predictor = champion.predictor
+    decisions, probabilities = predictor.predict(partition.rows)
+    profile = profile_of(partition.rows, predictor.schema, decisions, probabilities, champion.profile)
+    features = drifts(champion.profile.columns, profile.columns)
+    groups = drifts(champion.profile.groups, profile.groups)
+    scores = _score_drifts(champion.profile, profile)
+    found: dict[str, Any] = {
+        "partition": partition.name,
+        "version": champion.label,
+        "rows": len(partition),
+        "features": [_drift_json(d) for d in features],
+        "groups": [_drift_json(d) for d in groups],
+        "predictions": [_drift_json(d) for d in scores],
+        "estimated": _estimated(decisions, probabilities, partition.name, terms),
+        "labelled": 0,
+    }
+    if partition.labels is not None:
+        known = partition.labels >= 0
+        scored = Scored.of(partition.labels[known], decisions[known], probabilities[known])
+        found |= _performance(champion, partition, known, scored, terms)
+        if previous is not None:
+            found["previous"] = _against_previous(previous, partition, known, scored, policy.metric, terms)
+    expected = np.array(champion.profile.expected)
+    found["estimated_before"] = {name: _number(formula(expected)) for name, formula in FROM_CONFUSION.items()}
+    found["reference"] = {name: champion.evaluation["overall"][name]["value"] for name in (policy.metric, "ece")}
+    return decided(found, policy)
+
+
+def decided(found: dict[str, Any], policy: Monitor) -> dict[str, Any]:
+    """The same with `action` and `reasons`: a pure rule of what was found and of the policy."""
+    action: Action = "none"
+    reasons: list[str] = []
+    if found["rows"] < policy.rows:
+        note = f"{found['rows']} rows are too few to judge by; monitor.rows asks for {policy.rows}"
+        return {**found, "action": action, "reasons": reasons, "note": note}
+    better = found.get("previous")
+    reasons += _drift_reasons(found, policy)
+    reasons += _performance_reasons(found, policy)
+    if reasons:
+        action = "retrain"
+    if better and better["low"] is not None and better["low"] > policy.roll_back_by:
+        action = "roll back"
+        reasons.insert(
+            0,
+            f"{better['version']} is better on the same rows: {policy.metric} by {better['value']:.3f} "
+            f"({better['low']:.3f} to {better['high']:.3f}), and {policy.roll_back_by:g} is allowed",
+        )
+    return {**found, "action": action, "reasons": reasons, "note": ""}
+
+
+def overall_action(found: Iterable[Mapping[str, Any]]) -> Action:
+    """What the last partition that could be judged asks for: what was and has passed asks for nothing."""
+    judged = [f for f in found if not f["note"]]
+    action: Action = judged[-1]["action"] if judged else "none"
+    return action
+
+
+def _drift_reasons(found: Mapping[str, Any], policy: Monitor) -> list[str]:
+    reasons = []
+    for what in ("features", "predictions"):
+        changed = [
+            d
+            for d in found[what]
+            if d["adjusted"] is not None and d["adjusted"] < policy.alpha and d["psi"] >= policy.psi
+        ]
+        if changed:
+            worst = sorted(changed, key=lambda d: -d["psi"])
+            shown = ", ".join(f"{d['column']} (stability index {d['psi']:.2f})" for d in worst[:4])
+            more = f" and {len(worst) - 4} more" if len(worst) > 4 else ""
+            reasons.append(f"drift of {what}: {shown}{more}")
+    return reasons
+
+
+def _performance_reasons(found: Mapping[str, Any], policy: Monitor) -> list[str]:
+    """With labels by what they say; without them by what is estimated."""
+    metric, labelled = policy.metric, found["labelled"] >= policy.rows
+    # A model that is badly calibrated misjudges itself: the estimate is held against what it was on the test rows.
+    before = found["reference"][metric] if labelled else found["estimated_before"].get(metric)
+    figure = found["performance"]["overall"].get(metric) if labelled else found["estimated"].get(metric)
+    reasons = []
+    if figure and before is not None and figure["high"] is not None and figure["high"] < before - policy.worse_by:
+        said = "is" if labelled else "is estimated to be"
+        reasons.append(
+            f"{metric} {said} {figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}), {before:.3f} on test rows"
+        )
+    ece = found["performance"]["overall"]["ece"] if labelled else None
+    limit = max(policy.ece, found["reference"]["ece"] or 0.0)
+    if ece and ece["low"] is not None and ece["low"] > limit:
+        reasons.append(f"calibration error is {ece['value']:.3f} ({ece['low']:.3f} to {ece['high']:.3f})")
+    return reasons
+
+
+def _score_drifts(reference: Profile, found: Profile) -> list[Drift]:
+    """The probability of each class, of two classes of the positive one alone, and the decisions."""
+    names = list(reference.scores)
+    scores = {f"probability of {n}": reference.scores[n] for n in (names[1:] if len(names) == 2 else names)}
+    later = {f"probability of {n}": found.scores[n] for n in names}
+    old, new = ({"decision": Categories(counts=p.decisions)} for p in (reference, found))
+    return drifts({**scores, **old}, {**later, **new})
+
+
+def _drift_json(found: Drift) -> dict[str, Any]:
+    return {k: rounded(v) for k, v in dataclasses.asdict(found).items()}
+
+
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return float(rounded(number)) if np.isfinite(number) else None
+
+
+def _estimated(decisions: Any, probabilities: Any, name: str, terms: Terms) -> dict[str, Any]:
+    rng = generator(terms.seed, "monitor", name)
+    found = estimates(decisions, probabilities, terms.confidence, rng, min(terms.draws, 500))
+    return {metric: {k: rounded(v) for k, v in dataclasses.asdict(e).items()} for metric, e in found.items()}
+
+
+def _performance(champion: Watched, partition: Partition, known: Any, scored: Scored, terms: Terms) -> dict[str, Any]:
+    """Figures overall and by group of the rows with a label, as the stages evaluate and audit make them."""
+    schema = champion.predictor.schema
+    rows = partition.rows[known]
+    groupings = tuple(
+        Grouping.of(a.name, as_text(rows[a.name]).fillna("missing").tolist(), a.groups)
+        for a in schema.sensitive
+        if a.name in rows
+    )
+    classes = schema.target.classes
+    return {
+        "labelled": len(scored),
+        "performance": evaluate(scored, classes, terms),
+        "groups_performance": audit(Scores(scored, classes, groupings), terms, with_intersections=False),
+    }
+
+
+def _against_previous(
+    previous: tuple[str, Predictor], partition: Partition, known: Any, scored: Scored, metric: str, terms: Terms
+) -> dict[str, Any]:
+    """By how much the version before is better on the same rows; without figures, and why, where it cannot score them."""
+    version, predictor = previous
+    try:
+        decisions, probabilities = predictor.predict(partition.rows[known])
+    except InputError as error:
+        return {"version": version, "value": None, "low": None, "high": None, "why": str(error)}
+    other = Scored.of(scored.labels, decisions, probabilities)
+    rng = generator(terms.seed, "previous", partition.name)
+    value, interval = paired_difference(
+        Comparison(metric, terms.bins), other, scored, terms.draws, terms.confidence, rng
+    )
+    sign = 1 if BY_NAME[metric].better == "higher" else -1
+    ends = sorted((sign * interval.low, sign * interval.high))
+    low, high = (rounded(float(e)) if np.isfinite(e) else None for e in ends)
+    return {"version": version, "value": rounded(sign * value), "low": low, "high": high, "why": ""}

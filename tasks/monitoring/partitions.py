@@ -1,0 +1,152 @@
+"""Rows that come later, a partition at a time: files, a prediction log, or the months of a table."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.errors import InputError, nearest
+from models.predictor import Predictor
+from models.schema import Schema
+from models.values import as_text
+from tasks.conform import Notes, conform, needed_columns
+from tasks.predict import missing_marks
+from tasks.serving.log import OWN, SUFFIX, log_files, read_log
+from tasks.sources.download import fetch, is_remote, list_s3
+from tasks.sources.read_tables import read_csv, read_parquet
+
+KEY = "prediction_id"
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Typed rows under a name; `labels` [n] are class ids, -1 where not known, or None without any."""
+
+    name: str
+    rows: pd.DataFrame
+    labels: NDArray[np.int64] | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def partition_of(name: str, raw: pd.DataFrame, predictor: Predictor, labels: pd.Series | None = None) -> Partition:
+    """Raw columns as a partition; labels are those of the target's column, else `labels` by identifier or prediction id.
+
+    Raises InputError for columns that are missing or of another kind, and for a label that is no class.
+    """
+    schema = predictor.schema
+    notes = Notes(name)
+    typed = conform(raw, needed_columns(schema, predictor.preprocessor.columns), schema, notes)
+    own = {KEY, "row_id", *OWN}
+    notes.unknown = [c for c in notes.unknown if c not in own and not c.startswith("p_")]
+    notes.tell()
+    found = _labels(raw, schema, labels)
+    if found is None:
+        return Partition(name, typed, None)
+    ids = pd.Index(schema.target.classes).get_indexer(pd.Index(found))
+    wrong = (ids < 0) & found.notna().to_numpy()
+    if wrong.any():
+        strange = found.iloc[int(wrong.argmax())]
+        raise InputError(
+            f"{name}: '{strange}' is no class of '{schema.target.column}'. {nearest(strange, schema.target.classes)}"
+        )
+    return Partition(name, typed, ids.astype(np.int64) if (ids >= 0).any() else None)
+
+
+def _labels(raw: pd.DataFrame, schema: Schema, labels: pd.Series | None) -> pd.Series | None:
+    target = schema.target.column
+    if target in raw:
+        return as_text(raw[target])
+    if labels is None:
+        return None
+    for key in (KEY, schema.identifier):
+        if key is not None and key in raw and labels.index.name == key:
+            return as_text(raw[key]).map(labels).astype("str")
+    raise InputError(f"the labels are named by '{labels.index.name}', and the rows have no such column.")
+
+
+def read_labels(path: Path, schema: Schema) -> pd.Series:
+    """Class names by prediction id or by the identifier, whichever the file has; of repeated ones the last counts."""
+    table = read_table(path)
+    keys = [key for key in (KEY, schema.identifier) if key is not None and key in table]
+    if not keys or schema.target.column not in table:
+        wanted = [schema.target.column] if keys else [key for key in (KEY, schema.identifier) if key]
+        raise InputError(f"{path}: there is no column '{wanted[0]}'. {nearest(wanted[0], table.columns)}")
+    table = table.dropna(subset=[keys[0], schema.target.column])
+    key = as_text(table[keys[0]])
+    found = as_text(table[schema.target.column]).set_axis(pd.Index(key, name=keys[0]))
+    return found[~found.index.duplicated(keep="last")]
+
+
+def read_table(path: Path, marks: Sequence[str] = ()) -> pd.DataFrame:
+    """A CSV or Parquet file as raw columns."""
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return read_parquet(path, name=str(path), missing=marks)[0]
+    return read_csv(path, name=str(path), missing=marks)
+
+
+def partitions(
+    sources: Sequence[str], predictor: Predictor, version: str, downloads: Path, labels: pd.Series | None = None
+) -> Iterator[Partition]:
+    """One partition per file: of paths, patterns and s3:// addresses (a prefix ends in /), in the order of their names.
+
+    A folder is a prediction log; its days are partitions, with the rows that `version` answered.
+    """
+    needed = needed_columns(predictor.schema, predictor.preprocessor.columns)
+    for source in sources:
+        if Path(source).is_dir():
+            yield from _of_log(Path(source), predictor, version, labels)
+            continue
+        for path in _files(source, downloads):
+            yield partition_of(path.stem, read_table(path, missing_marks(needed)), predictor, labels)
+
+
+def _of_log(folder: Path, predictor: Predictor, version: str, labels: pd.Series | None) -> Iterator[Partition]:
+    files = log_files(folder)
+    if not files:
+        raise InputError(f"{folder} holds no finished file of a prediction log (*{SUFFIX}).")
+    for day in sorted({path.parent for path in files}):
+        raw = read_log([path for path in files if path.parent == day], version)
+        if len(raw):
+            yield partition_of(day.name, raw.drop_duplicates(KEY), predictor, labels)
+
+
+def _files(source: str, downloads: Path) -> list[Path]:
+    if is_remote(source):
+        addresses = list_s3(source) if source.startswith("s3://") and source.endswith("/") else [source]
+        found = []
+        for address in addresses:
+            path = downloads / Path(address.partition("?")[0]).name
+            fetch(address, path)
+            found.append(path)
+        return found
+    paths = [Path(p) for p in sorted(glob.glob(source, recursive=True))]
+    if not paths:
+        raise InputError(
+            f"{source}: there is no such file. Name a CSV or Parquet file, a pattern in quotes, or a prediction log."
+        )
+    return [p for p in paths if p.is_file()]
+
+
+def by_month(
+    rows: pd.DataFrame, predictor: Predictor, since: str | None = None, until: str | None = None
+) -> Iterator[Partition]:
+    """The months of typed rows as ingest has them, `since` a month (2025-07) and `until` one, that one included."""
+    schema = predictor.schema
+    if schema.time is None or not pd.api.types.is_datetime64_any_dtype(rows[schema.time]):
+        raise InputError(
+            f"'{schema.dataset}' has no column of dates (data.time), so it has no months. Name files instead."
+        )
+    months = rows[schema.time].dt.strftime("%Y-%m")
+    wanted = [m for m in sorted(months.unique()) if (since is None or m >= since) and (until is None or m <= until)]
+    if not wanted:
+        raise InputError(f"'{schema.dataset}' has no rows since {since or '…'} until {until or '…'}.")
+    for month in wanted:
+        yield partition_of(month, rows[months == month].reset_index(drop=True), predictor)
