@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.searched import prepared
 from benchmarks.table import Row, publish
 
-RUNS = 3
+RUNS = 2
 
 
 def main() -> None:

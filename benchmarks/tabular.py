@@ -30,7 +30,7 @@ DATA: dict[str, tuple[str, ...]] = {
     "compas": (),
 }
 SEEDS = (0, 1, 2)
-PLANS = {"tabm": Plan(budget=40, patience=15), "mlp": Plan(budget=40, patience=15), "trees": Plan(budget=200)}
+PLANS = {"tabm": Plan(budget=16, patience=5), "mlp": Plan(budget=16, patience=5), "trees": Plan(budget=400)}
 PEER = "LightGBM"
 
 Scorer = Callable[[Split], NDArray[np.floating]]
