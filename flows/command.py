@@ -205,9 +205,9 @@ def monitor(
     from tasks.overrides import parse_settings
 
     root = Path.cwd()
-    seen = watch(reference, Look(tuple(sources or ()), labels, since, until), _params(), root, url)
+    seen = watch(reference, Look(tuple(sources or ()), labels, since, until), present_params(), root, url)
     if as_json:
-        _json({"version": seen.version, "action": seen.action, "partitions": seen.partitions})
+        print_json({"version": seen.version, "action": seen.action, "partitions": seen.partitions})
     else:
         for one in seen.partitions:
             print(f"{one['partition']}: {one['note'] or '; '.join(one['reasons']) or 'nothing to do'}")
