@@ -25,6 +25,7 @@ from models.data import Split, Statistics
 from models.errors import EquipoiseError
 from models.learners import learner
 from models.learners.learner import Member, Model, Plan
+from models.learners.pool import ended_on
 from models.recipe import SEVERAL, Recipe, parse
 from models.schema import CLASSES, Attribute, Column, Schema, Target
 
@@ -180,7 +181,7 @@ def _figures(
     wanted = tuple((_frozen({k: v for k, v in values.items() if k in keys}), seed) for values, seed in members)
     train = _resampled(claim.problem, in_training, draw, terms.scale)
     models = _trained(claim.problem, in_training, wanted, draw, terms, name)
-    statistics = Statistics.of(train)
+    statistics = Statistics.of(ended_on(recipe, train))
     found = []
     for model, (values, _) in zip(models, members, strict=True):
         adjusters = recipe.with_values(values).adjust
@@ -233,10 +234,11 @@ def _trained(
 
 @functools.lru_cache(maxsize=32)
 def _resampled(problem: Problem, recipe: Recipe, seed: int, scale: float) -> Split:
-    """The training rows, or what the recipe's resampler makes of them."""
-    train = _drawn(problem, seed, scale)[0].train
+    """The training rows, what the recipe's resampler makes of them, or with those that have no label if it reads them."""
+    parts, _ = _drawn(problem, seed, scale)
+    train = parts.train
     if recipe.resample is None:
-        return train
+        return train.joined(parts.unlabelled) if recipe.reads_unlabelled and parts.unlabelled is not None else train
     if train.task not in CLASSES or train.numeric.dim() > 2:
         raise EquipoiseError(f"'{recipe.resample.name}' is measured on tables with classes only")
     table, schema = as_table(train)

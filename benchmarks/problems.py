@@ -19,13 +19,14 @@ TRAIN, VALID, CALIB, TEST = 1500, 1000, 1000, 6000
 
 @dataclass(frozen=True)
 class Parts:
-    """The four parts of one draw. `attribute` [n] of test and validation rows is what groups are compared by."""
+    """The parts of one draw; `unlabelled` are further rows to train on, without labels, where the problem has some."""
 
     train: Split
     valid: Split
     calib: Split
     test: Split
     inputs: Input
+    unlabelled: Split | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,12 @@ def image_tail(g: torch.Generator, n: int, part: str) -> Drawn:
     return Drawn(pixels.clamp(0, 255).to(torch.uint8)[:, None], labels, torch.zeros_like(labels))
 
 
+def unlabelled(g: torch.Generator, n: int, part: str) -> Drawn:
+    """Four Gaussian classes, the largest with four times the rows of the smallest, and few rows with a label."""
+    labels = drawn_classes(g, n, 4.0 ** (-torch.arange(4) / 3))
+    return Drawn(2.4 * torch.eye(4, 12)[labels] + normal(g, n, 12), labels, torch.zeros_like(labels))
+
+
 # --- groups ---
 
 
@@ -191,6 +198,7 @@ class Kind:
     hidden: bool = False
     train: int = TRAIN
     image: bool = False
+    unlabelled: int = 0
 
 
 KINDS: Mapping[Problem, Kind] = {
@@ -205,19 +213,25 @@ KINDS: Mapping[Problem, Kind] = {
     "rare_values": Kind(rare_values, "regression", 5),
     "multilabel_tail": Kind(multilabel_tail, "multilabel", 7),
     "ordered_tail": Kind(ordered_tail, "ordinal", 5),
+    "unlabelled": Kind(unlabelled, "multiclass", 4, train=80, unlabelled=1500),
 }
 
 
 def drawn(problem: Problem, seed: int, scale: float = 1.0) -> tuple[Parts, Mapping[str, Tensor]]:
     """One draw of a problem, its parts `scale` times their usual size; and of each judged part what groups are compared by."""
     kind = KINDS[problem]
-    sizes = {"train": kind.train, "valid": VALID, "calib": CALIB, "test": TEST}
+    sizes = {"train": kind.train, "valid": VALID, "calib": CALIB, "test": TEST, "unlabelled": kind.unlabelled}
     parts, attributes = {}, {}
     for position, (name, rows) in enumerate(sizes.items()):
-        found = kind.draw(torch.Generator().manual_seed(1000 * seed + position), int(scale * rows), name)
+        if not rows:
+            continue
+        found = kind.draw(
+            torch.Generator().manual_seed(1000 * seed + position), max(int(scale * rows), 5 * kind.classes), name
+        )
         parts[name] = split(found, kind.task, kind.classes, kind.groups, kind.hidden)
         attributes[name] = found.groups
     width = parts["train"].numeric.shape[1]
     pixels = parts["train"].numeric.float() / 255
     inputs = Input(0, (), (1, 8, 8), (float(pixels.mean()),), (float(pixels.std()),)) if kind.image else Input(width)
-    return Parts(parts["train"], parts["valid"], parts["calib"], parts["test"], inputs), attributes
+    more = parts["unlabelled"].unlabelled() if "unlabelled" in parts else None
+    return Parts(parts["train"], parts["valid"], parts["calib"], parts["test"], inputs, more), attributes
