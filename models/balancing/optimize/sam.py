@@ -17,7 +17,7 @@ def uphill(parameters: State, gradients: State, radius: float | Tensor) -> State
 
 @dataclass(frozen=True)
 class SAM(GradientTransform):
-    """Sharpness-aware minimization under AdamW. The second gradient makes a step take twice as long, as published."""
+    """Sharpness-aware minimization under AdamW. Every step makes a second pass, as published, and takes twice as long."""
 
     radius: float | Tensor = hyper(0.05, 0.01, 0.5, log=True, minimum=0.0, maximum=10.0)
 
