@@ -29,6 +29,7 @@ from models.balancing.component import (
 )
 from models.data import Split, Statistics
 from models.learners.batches import columns, effective_batch, numbers, partner_rows, row_order
+from models.learners.branching import averager_of, part_ways
 from models.learners.judge import validation_losses
 from models.learners.learner import Member, Outcome, Plan
 from models.learners.net_model import NetModel
@@ -68,6 +69,8 @@ class Population:
         self.state: dict[str, State] = {}
         self.row_state: State = {}
         self.names: dict[str, str] = {}
+        self.members = list(members)
+        self.anchors: Tensor | None = None
         self.phase, self.epoch = -1, 0
         self.starts = self._starts()
         self.batch = 0
@@ -101,15 +104,17 @@ class Population:
             starts.append(min(max(1, round(share * budget)), budget - 1))
         return starts
 
-    def enter(self, phase: int, guess: bool = True) -> None:
+    def enter(self, phase: int, anew: bool = True) -> None:
         """Switch the slots that the phase names; what is judged best starts anew, as the objective may have changed.
 
-        `guess` is off where the labels that the phase guesses are known already.
+        `anew` is off where the phase has been entered before: its labels are guessed, and its members have parted.
         """
+        if anew and phase == len(self.phases) - 1 and averager_of(self.recipe) is not None:
+            part_ways(self)
         self.phase = phase
         current = self.phases[phase]
         self.active = self.recipe.in_phase(current)
-        self.pool = pool_of(self, current, guess)
+        self.pool = pool_of(self, current, anew)
         self.statistics = self.pool.statistics
         parts = acting(self.active)
         kept = {key for key, part in parts.items() if self.names.get(key) == part.name}

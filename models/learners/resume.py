@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
+from models.learners.branching import renumber
 from models.learners.learner import Checkpoint, Outcome
 from models.learners.net_model import NetModel
 from models.learners.objective import prefixed
@@ -26,6 +29,8 @@ def checkpoint(population: Population) -> Checkpoint:
         **{f"guessed/{k}": v for k, v in p.pool.guesses.items()},
         **{f"generator/{i}": g.get_state() for i, g in enumerate(p.generators)},
     }  # fmt: skip
+    if p.anchors is not None:
+        tensors["anchors"] = p.anchors
     for i, outcome in enumerate(p.outcomes):
         if isinstance(outcome.model, NetModel):
             tensors.update({f"done/{i}/{k}": v for k, v in outcome.model.tensors().items()})
@@ -41,10 +46,14 @@ def restore(population: Population, saved: Checkpoint) -> None:
     p, (tensors, numbers) = population, saved
     on_host = ("generator/", "best_loss", "waited")
     get = {k: v.to(p.device).clone() for k, v in tensors.items() if not k.startswith(on_host)}
-    p.alive, p.epoch = list(numbers["alive"]), numbers["epoch"]
+    p.epoch, count = numbers["epoch"], len(numbers["outcomes"])
+    p.anchors = get.get("anchors")
+    renumber(
+        p, [torch.Generator() for _ in range(count)], [Outcome(None) for _ in range(count)], list(numbers["alive"])
+    )
     p.hyper = prefixed(get, "hyper/")
     p.weights.replace(get["flat"].clone())
-    p.enter(numbers["phase"], guess=False)
+    p.enter(numbers["phase"], anew=False)
     p.pool = p.pool._replace(guesses=prefixed(get, "guessed/"))
     p.weights.replace(get["flat"])
     p.optimizer.first, p.optimizer.second = get["first"], get["second"]

@@ -13,6 +13,7 @@ from torch import Tensor
 from models.balancing.component import Range
 from models.data import Split
 from models.learners.batches import effective_batch
+from models.learners.branching import averaged, averager_of
 from models.learners.learner import Checkpoint, Input, Learner, Member, OnEpoch, Outcome, Plan, TimeIsUp
 from models.learners.memory import free_memory, largest_population, out_of_memory
 from models.learners.net_model import NetModel, adjusted, build_net
@@ -33,6 +34,7 @@ class _NetLearner(Learner):
     """Training of a net, whatever its architecture."""
 
     image: ClassVar[bool]
+    running_statistics: ClassVar[bool] = False
 
     def refuses(self, recipe: Recipe, image: bool) -> str | None:
         """Nets take every recipe but those of trees; each architecture takes its kind of data."""
@@ -41,6 +43,9 @@ class _NetLearner(Learner):
         for part in recipe.everything():
             if "trees" in part.needs:
                 return f"{self.name} is a net, and '{part.name}' is about trees"
+        averager = averager_of(recipe)
+        if self.running_statistics and averager is not None:
+            return f"{self.name} keeps running statistics, and those of averaged weights are others, so '{averager.name}' does not apply"
         return None
 
     def space(self) -> dict[str, Range]:
@@ -141,7 +146,7 @@ class _NetLearner(Learner):
                 report(population)
         except TimeIsUp:
             population.stop()
-        return population.outcomes
+        return averaged(population)
 
     def _whole_architecture(self, recipe: Recipe, train: Split, inputs: Input, plan: Plan) -> dict[str, Any]:
         made = self.architecture(recipe, inputs, train.outputs, plan)
@@ -149,8 +154,11 @@ class _NetLearner(Learner):
 
     def largest_population(self, recipe: Recipe, train: Split, inputs: Input, plan: Plan) -> int:
         """By the memory that a member of this net takes; 1 if the recipe or the net cannot be batched."""
-        net = build_net(self._whole_architecture(recipe, train, inputs, plan), 0)
-        return largest_population(net, inputs, len(train), plan) if recipe.batched and net.batched else 1
+        net, averager = build_net(self._whole_architecture(recipe, train, inputs, plan), 0), averager_of(recipe)
+        if not (recipe.batched and net.batched):
+            return 1
+        branches = len(averager.factors) if averager is not None else 1
+        return max(1, largest_population(net, inputs, len(train), plan) // branches)
 
 
 def _runs(members: Sequence[Member], recipe: Recipe, batched: bool, together: int | None) -> list[list[int]]:
@@ -236,6 +244,7 @@ class ResNet32(_NetLearner):
 
     name = "resnet32"
     image = True
+    running_statistics = True
 
     def architecture(self, recipe: Recipe, inputs: Input, classes: int, plan: Plan) -> dict[str, Any]:
         """Channels and their statistics."""

@@ -7,6 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.balancing import catalogue
+from models.balancing.averaging import WeightAverager
 from models.balancing.component import WeightAdjuster
 from models.balancing.rules import distinct
 from models.data import Split
@@ -19,7 +20,9 @@ torch.set_num_threads(1)
 
 NOT_OF_NETS = ("resample", "grow", "adjust")
 OTHERS = ("ordinal", "multilabel", "regression")
-METHODS = [m for m in catalogue().values() if m.slot not in NOT_OF_NETS or issubclass(m, WeightAdjuster)]
+METHODS = [
+    m for m in catalogue().values() if m.slot not in NOT_OF_NETS or issubclass(m, (WeightAdjuster, WeightAverager))
+]
 PLAN = Plan(budget=3, batch_size=32, hidden=(8,), patience=10)
 READS = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal", "is_nonzero", "bincount"}
 """Operations that hand a value to the host, or whose result's size depends on values."""

@@ -1,0 +1,50 @@
+"""The contract of the methods that average the weights of nets which were trained from one common beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor
+
+from models.balancing.base import Need
+from models.balancing.component import Adjuster, Scores
+
+if TYPE_CHECKING:
+    from models.recipe import Recipe
+
+Judge = Callable[[Tensor], float]
+"""All weights of a net [N] -> its plain loss on validation rows, all classes counting alike."""
+
+
+@dataclass(frozen=True)
+class WeightAverager(Adjuster):
+    """Averages what a schedule's last phase makes of the best weights before it.
+
+    Nets can be averaged if they come from one beginning: when the last phase begins, every member goes on from its best
+    weights so far, the anchor, as many times as there are `factors`, which multiply the learning rate of each; each goes
+    on in an order of rows of its own. The learner calls `average` at the end; what it returns is the model from then on.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"net"})
+    factors: ClassVar[tuple[float, ...]] = (1.0,)
+
+    def objection(self, recipe: Recipe) -> str | None:
+        """There must be an anchor, and a last phase that goes on from it as a whole."""
+        if sum(isinstance(part, WeightAverager) for part in recipe.adjust) > 1:
+            return "another method averages the same weights"
+        last = recipe.phases[-1]
+        if len(recipe.phases) < 2:
+            return "it averages what two phases of training make, and there is one. Name a schedule such as fine_tuning"
+        if last.fresh_classifier or last.trains != "all":
+            return f"schedule '{recipe.schedule.name if recipe.schedule else None}' ends with a part of the net alone"
+        return None
+
+    def average(self, anchor: Tensor, ingredients: Tensor, judge: Judge) -> Tensor:
+        """The anchor [N] and what became of it [k, N] -> the weights to use [N]."""
+        raise NotImplementedError
+
+    def adjust(self, state: dict[str, Tensor], scores: Scores, groups: Tensor) -> Scores:
+        """Scores stay: they come from the averaged weights already."""
+        return scores
