@@ -18,6 +18,9 @@ from models.learners.objective import first, stacked, values_of
 if TYPE_CHECKING:
     from models.learners.population import Population
 
+PIECE = 1024
+"""Rows that are judged at once on a CPU: what all members make of them then stays in its caches."""
+
 
 def validation_losses(population: Population) -> Tensor:
     """The mean of the recipe's loss over the validation rows, unmixed, per member [P] on the host."""
@@ -26,7 +29,7 @@ def validation_losses(population: Population) -> Tensor:
     factor, views, loss = _judged(p), p.weights.views, p.active.loss
     members = (views, {"loss": p.state["loss"]}, p.acting_hyper())
     every = torch.arange(len(valid), device=p.device)
-    pieces = every.split(evaluation_rows(p.net))
+    pieces = every.split(min(evaluation_rows(p.net), PIECE) if p.device.type == "cpu" else evaluation_rows(p.net))
 
     def predicted(parameters: dict[str, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
         return p.objective.predict(parameters, valid.numeric[rows], valid.categorical[rows])

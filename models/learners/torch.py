@@ -20,6 +20,7 @@ from models.learners.objective import prefixed
 from models.learners.pool import ended_on
 from models.learners.population import Population
 from models.learners.resume import checkpoint, restore
+from models.learners.soundness import require_sound
 from models.learners.weights import learning_rate_factor
 from models.nets.piecewise_linear import quantile_edges
 from models.recipe import Recipe
@@ -74,6 +75,8 @@ class _NetLearner(Learner):
         method cannot be batched. A population for which memory is too short begins anew in two halves. A checkpoint holds
         what is finished and the population that is on its way.
         """
+        require_sound(train, "training", inputs, unlabelled=True)
+        require_sound(valid, "validation", inputs)
         space = self.space()
         own = {**{k: r.default for k, r in space.items()}, **dict(recipe.learner)}
         members = [replace(m, values={**own, **m.values}) for m in members]

@@ -19,6 +19,7 @@ from models.data import Split, Statistics
 from models.learners import model_class
 from models.learners.growing_trees import Plot, grown
 from models.learners.learner import Checkpoint, Input, Learner, Member, Model, OnEpoch, Outcome, Plan, TimeIsUp
+from models.learners.soundness import require_sound
 from models.learners.tree_bins import numeric_bounds, numeric_codes
 from models.learners.trees_model import export
 from models.recipe import Recipe
@@ -103,6 +104,8 @@ class Trees(Learner):
 
         One thread: more gain little on tables of this size, and wait for each other when trials share the cores.
         """
+        require_sound(train, "training", inputs)
+        require_sound(valid, "validation", inputs)
         outcomes = _restore(resume) if resume is not None else []
         with threadpool_limits(1, user_api="openmp"):
             for member in members[len(outcomes) :]:

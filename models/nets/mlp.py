@@ -31,7 +31,8 @@ class Embedding(nn.Module):
         """Numeric [B, F] and category ids [B, K] -> [B, F + K * width]."""
         if categories.shape[-1] == 0:
             return inputs
-        embedded = self.table(categories + self.starts)
+        # By index: the gradient of that is several times as fast as that of torch's own lookup.
+        embedded = self.table.weight[categories + self.starts]
         return torch.cat([inputs, embedded.flatten(-2)], -1)
 
 
