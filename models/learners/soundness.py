@@ -9,12 +9,28 @@ from models.data import Split
 from models.errors import InputError
 from models.learners.learner import Input
 
+<<<<<<< HEAD
 
 def require_sound(split: Split, part: str, inputs: Input) -> None:
     """Raise InputError unless a part has rows, finite columns and weights, and labels, groups and categories in range."""
     if not len(split):
         raise InputError(f"the {part} rows: there are none. Nothing can be learned from or judged by an empty table.")
     _in_range(split.labels, split.classes, part, "label", "classes")
+=======
+UNKNOWN = -1
+"""The label of a row without one."""
+
+
+def require_sound(split: Split, part: str, inputs: Input, unlabelled: bool = False) -> None:
+    """Raise InputError unless a part has rows, finite columns and weights, and labels, groups and categories in range.
+
+    With `unlabelled`, rows may be without a label, which is then -1.
+    """
+    if not len(split):
+        raise InputError(f"the {part} rows: there are none. Nothing can be learned from or judged by an empty table.")
+    labels = torch.where(split.labels == UNKNOWN, 0, split.labels) if unlabelled else split.labels
+    _in_range(labels, split.classes, part, "label", "classes")
+>>>>>>> engine
     _in_range(split.groups, split.group_count, part, "group", "groups")
     for column, cardinality in enumerate(inputs.cardinalities):
         _in_range(split.categorical[:, column], cardinality, part, f"id in categorical column {column}", "values")

@@ -36,7 +36,7 @@ def with_value(name, row, value):
     ("change", "expected"),
     [
         (with_value("labels", 7, 2), "row 7 has the label 2, but there are 2 classes, 0 to 1"),
-        (with_value("labels", 7, -1), "row 7 has the label -1"),
+        (with_value("labels", 7, -2), "row 7 has the label -2"),
         (with_value("groups", 5, 3), "row 5 has the group 3, but there are 3 groups, 0 to 2"),
         (with_value("categorical", (4, 0), 9), "row 4 has the id in categorical column 0 9, but there are 3 values"),
         (with_value("numeric", (3, 1), float("nan")), "row 3 has nan in numeric column 1"),
@@ -56,3 +56,13 @@ def test_unsound_rows_are_named(name, change, expected, part):
 def test_sound_rows_are_trained_on():
     outcome = learner("mlp").fit(parse("none"), [Member({}, 0)], rows(), rows(), INPUTS, PLAN)[0]
     assert outcome.error is None
+
+
+def test_a_row_without_a_label_may_be_trained_beside_by_a_net_and_never_judges():
+    unlabelled = with_value("labels", 7, -1)(rows())
+    outcome = learner("mlp").fit(parse("none"), [Member({}, 0)], unlabelled, rows(), INPUTS, PLAN)[0]
+    assert outcome.error is None
+    with pytest.raises(InputError, match="the validation rows: row 7 has the label -1"):
+        learner("mlp").fit(parse("none"), [Member({}, 0)], rows(), unlabelled, INPUTS, PLAN)
+    with pytest.raises(InputError, match="the training rows: row 7 has the label -1"):
+        learner("trees").fit(parse("none"), [Member({}, 0)], unlabelled, rows(), INPUTS, PLAN)
