@@ -9,33 +9,25 @@ from models.data import Split
 from models.errors import InputError
 from models.learners.learner import Input
 
-<<<<<<< HEAD
-
-def require_sound(split: Split, part: str, inputs: Input) -> None:
-    """Raise InputError unless a part has rows, finite columns and weights, and labels, groups and categories in range."""
-    if not len(split):
-        raise InputError(f"the {part} rows: there are none. Nothing can be learned from or judged by an empty table.")
-    _in_range(split.labels, split.classes, part, "label", "classes")
-=======
 UNKNOWN = -1
 """The label of a row without one."""
 
 
-def require_sound(split: Split, part: str, inputs: Input, unlabelled: bool = False) -> None:
+def require_sound(split: Split, part: str, inputs: Input, unlabelled: bool = False, missing: bool = False) -> None:
     """Raise InputError unless a part has rows, finite columns and weights, and labels, groups and categories in range.
 
-    With `unlabelled`, rows may be without a label, which is then -1.
+    With `unlabelled`, rows may be without a label, which is then -1; with `missing`, a column may hold NaN for no value.
     """
     if not len(split):
         raise InputError(f"the {part} rows: there are none. Nothing can be learned from or judged by an empty table.")
     labels = torch.where(split.labels == UNKNOWN, 0, split.labels) if unlabelled else split.labels
     _in_range(labels, split.classes, part, "label", "classes")
->>>>>>> engine
     _in_range(split.groups, split.group_count, part, "group", "groups")
     for column, cardinality in enumerate(inputs.cardinalities):
         _in_range(split.categorical[:, column], cardinality, part, f"id in categorical column {column}", "values")
     if split.numeric.is_floating_point():
-        _finite(split.numeric, part, "numeric column")
+        numeric = torch.where(split.numeric.isnan(), 0.0, split.numeric) if missing else split.numeric
+        _finite(numeric, part, "numeric column")
     _finite(split.values, part, "target value")
     _finite(split.weights[:, None], part, "weight")
     if bool((split.weights < 0).any()):

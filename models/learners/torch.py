@@ -80,11 +80,7 @@ class _NetLearner(Learner):
         method cannot be batched. A population for which memory is too short begins anew in two halves. A checkpoint holds
         what is finished and the population that is on its way.
         """
-<<<<<<< HEAD
-        require_sound(train, "training", inputs)
-=======
         require_sound(train, "training", inputs, unlabelled=True)
->>>>>>> engine
         require_sound(valid, "validation", inputs)
         space = self.space()
         own = {**{k: r.default for k, r in space.items()}, **dict(recipe.learner)}

@@ -104,8 +104,8 @@ class Trees(Learner):
 
         One thread: more gain little on tables of this size, and wait for each other when trials share the cores.
         """
-        require_sound(train, "training", inputs)
-        require_sound(valid, "validation", inputs)
+        require_sound(train, "training", inputs, missing=True)
+        require_sound(valid, "validation", inputs, missing=True)
         outcomes = _restore(resume) if resume is not None else []
         with threadpool_limits(1, user_api="openmp"):
             for member in members[len(outcomes) :]:

@@ -53,7 +53,7 @@ def test_every_trial_is_in_the_record_and_doing_nothing_competed(finished: Any) 
     record = finished.clone.read("data/tune/trials.json")
     assert [trial["trial"] for trial in record["trials"]] == list(range(8))
     assert {"none", "prior_threshold", "smote"} == {trial["recipe"] for trial in record["trials"]}
-    assert {trial["learner"] for trial in record["trials"]} == {"mlp", "trees"}
+    assert {trial["learner"] for trial in record["trials"]} == {"mlp", "tabm", "trees"}
     assert all(trial["status"] == "finished" for trial in record["trials"])
     chosen = finished.clone.read("data/tune/choice.json")
     assert record["trials"][chosen["trial"]]["recipe"] == chosen["recipe"]
