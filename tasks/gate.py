@@ -82,10 +82,10 @@ def champion_scores(predictor: Predictor, rows: pd.DataFrame, candidate: Scores,
     theirs, ours = predictor.schema.target, schema.target
     if theirs.column != ours.column:
         return Unfit(f"It predicts '{theirs.column}', and these rows hold '{ours.column}'.")
+    if theirs.classes and ours.classes and set(theirs.classes) != set(ours.classes):
+        return Unfit(f"Its classes are {', '.join(theirs.classes)}; those of these rows are {', '.join(ours.classes)}.")
     if theirs.kind != ours.kind:
         return Unfit(f"It was made for a {theirs.kind} target, and that of these rows is {ours.kind}.")
-    if set(theirs.classes) != set(ours.classes):
-        return Unfit(f"Its classes are {', '.join(theirs.classes)}; those of these rows are {', '.join(ours.classes)}.")
     place = [theirs.classes.index(name) for name in ours.classes]
     decisions, probabilities = predictor.predict(rows)
     if ours.kind == "multilabel":

@@ -45,8 +45,8 @@ def to_onnx(predictor: Predictor, name: str, properties: Mapping[str, str] | Non
     graph, schema = Graph(), predictor.schema
     if schema.target.kind not in CLASSES:
         raise InputError(
-            f"a model of a {schema.target.kind} target cannot be exported to ONNX; those of classes can. Serve it with "
-            "`equipoise serve`, or score files with `equipoise predict`."
+            f"a model of a {schema.target.kind} target cannot be exported to ONNX; those of classes can. Score "
+            "files with `equipoise predict` instead."
         )
     encoded = columns.encoded(graph, predictor.preprocessor)
     members = [_member(graph, model, encoded) for model in predictor.models]

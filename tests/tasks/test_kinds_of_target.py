@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from models.metrics.names import BALANCED, names_for
+from models.metrics.profile import Profile
 from models.predictor import Predictor
 from models.preprocess import Preprocessor
 from tasks import audit, evaluate, gate, ingest, report, resample, split, train, tune, validate
@@ -17,6 +18,7 @@ from tasks.predict import score
 from tasks.search.entrants import entrants
 from tasks.search.objective import goal_of
 from tasks.search.work import Job, Setting, carry_out
+from tasks.serving.request import Unservable, request_model
 from tasks.stage import Stage, read_json, write_json
 
 QUICK = {
@@ -108,6 +110,15 @@ def test_every_stage_serves_this_kind_of_target(kind, repository, tmp_path, capl
     assert ("ROC curve" in html) == (kind != "regression")
 
     predictor = Predictor.load(tmp_path / "data/train/predictor")
+    profile = Profile.model_validate(read_json(tmp_path / "data/evaluate/profile.json"))
+    assert set(profile.scores) == (set(schema.target.classes) or {"prediction"})
+    assert all(column.known == profile.rows for column in profile.scores.values())
+    assert set(profile.decisions) == set(schema.target.classes)
+    if kind == "ordinal":
+        assert sum(profile.decisions.values()) == profile.rows
+    else:
+        with pytest.raises(Unservable, match=kind):
+            request_model(predictor)
     rows = read_rows(tmp_path / "data/ingest").head(40)
     rows.drop(columns=[schema.target.column]).to_csv(tmp_path / "new.csv", index=False)
     scored = score(predictor, tmp_path / "new.csv")
