@@ -50,9 +50,12 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
         "champion": _champion_json(defender),
         "rules": [outcome_json(outcome) for outcome in verdict.outcomes],
         "notes": notes,
-        "summary": " ".join([verdict.summary, *notes]),
+        # A rule of the policy for another kind of target is no news of this model: it is a note alone.
+        "summary": " ".join(filter(None, [verdict.summary, defender.note if defender else ""])),
     }
     write_json(outputs["verdict"], found)
+    if left_out:
+        log.info("gate: %s", left_out)
     log.info("gate: %s. %s", verdict.verdict, found["summary"])
 
 
