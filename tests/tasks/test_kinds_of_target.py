@@ -125,7 +125,7 @@ def test_every_stage_serves_this_kind_of_target(kind, repository, tmp_path, capl
             request_model(predictor)
     rows = read_rows(tmp_path / "data/ingest").head(40)
     rows.drop(columns=[schema.target.column]).to_csv(tmp_path / "new.csv", index=False)
-    scored = score(predictor, tmp_path / "new.csv")
+    scored = pd.concat(score(predictor, tmp_path / "new.csv"))
     if kind == "regression":
         assert list(scored.columns) == ["prediction"]
         assert 0 < scored["prediction"].mean() < 400
