@@ -34,7 +34,7 @@ from tasks.scoring import attribute_ids
 
 OURS = "**Equipoise**"
 DATA: Mapping[str, tuple[str, ...]] = {
-    "adult": (), "acsincome": ("data.rows=100000",), "mammography": (), "compas": (), "abalone": (),
+    "adult": (), "acsincome": ("data.rows=100000",), "mammography": (), "compas": (), "abalone-rare": (),
 }  # fmt: skip
 ECE = 0.03
 WITHIN = 0.005

@@ -18,6 +18,7 @@ from prefect.artifacts import (
 from flows.outcome import Outcome
 from flows.pipeline import REPORT, TRIALS, VERDICT
 from tasks.progress import Display, Meter
+from tasks.search.choice import merit, optimized
 from tasks.stage import read_json
 
 SECONDS_BETWEEN_UPDATES = 2.0
@@ -59,15 +60,15 @@ class Progress:
 def leaderboard(root: Path) -> None:
     """The trials, best first, as a table."""
     record = read_json(root / TRIALS)
-    maximized, limits = record["objective"]["maximize"], record["objective"].get("subject_to", {})
+    metric, limits = optimized(record["objective"]), record["objective"].get("subject_to", {})
     finished = [t for t in record["trials"] if t["status"] in ("finished", "stopped") and t["metrics"]]
-    finished.sort(key=lambda t: (not t["feasible"], t["violation"], -(t["metrics"].get(maximized) or 0.0)))
+    finished.sort(key=lambda t: (not t["feasible"], t["violation"], -merit(metric, t["metrics"].get(metric))))
     rows = [
         {
             "place": place,
             "recipe": trial["recipe"],
             "learner": trial["learner"],
-            maximized: _figure(trial["metrics"].get(maximized)),
+            metric: _figure(trial["metrics"].get(metric)),
             **{
                 f"{metric} (at most {limit:g})": _figure(trial["metrics"].get(metric))
                 for metric, limit in limits.items()

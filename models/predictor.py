@@ -22,7 +22,8 @@ from models.errors import InputError
 from models.learners import model_class
 from models.learners.learner import Model
 from models.preprocess import Preprocessor, load_preprocessor
-from models.schema import Schema
+from models.schema import LABEL_SEPARATOR, Schema, Task
+from models.targets import TargetScale
 
 FORMAT = 1
 WEIGHTS, DESCRIPTION = "weights.safetensors", "predictor.json"
@@ -49,29 +50,41 @@ class Predictor:
         return self.preprocessor.schema_
 
     def scores(self, split: Split) -> Scores:
-        """Encoded rows -> adjusted log-probabilities and decision scores, both [n, C] float64."""
+        """Encoded rows -> adjusted log-probabilities and decision scores, both [n, O] float64, as `Scores` says."""
         return apply_adjusters(self.adjusters, self.states, average(self.models, split), split.groups)
 
     def predict_frame(self, rows: pd.DataFrame) -> pd.DataFrame:
         """A table of raw columns -> `decision` (class name) and `p_<class>` per class, on the rows' index.
 
+        Of several labels `decision` lists those decided, joined by LABEL_SEPARATOR; of a number there is `prediction` alone.
         Raises InputError when a column is missing or of another kind.
         """
         decisions, probabilities = self.predict(rows)
-        classes = self.schema.target.classes
+        target, classes = self.schema.target, self.schema.target.classes
+        if target.kind == "regression":
+            return pd.DataFrame({"prediction": decisions}, index=rows.index)
         table = pd.DataFrame({f"p_{name}": probabilities[:, i] for i, name in enumerate(classes)}, index=rows.index)
-        table.insert(0, "decision", [classes[i] for i in decisions])
+        if target.kind == "multilabel":
+            names = np.asarray(classes, dtype=object)
+            table.insert(0, "decision", [LABEL_SEPARATOR.join(names[row > 0]) for row in decisions])
+        else:
+            table.insert(0, "decision", [classes[i] for i in decisions])
         return table
 
     def predict(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """A table of raw columns -> decisions [n] as class ids, and probabilities [n, C] float64."""
+        """A table of raw columns -> decisions [n] as class ids, and probabilities [n, C] float64.
+
+        Of several labels: which are decided [n, L] (0 or 1), and their probabilities [n, L]; of a number: it [n], in its
+        own unit, and nothing [n, 0].
+        """
         decisions, probabilities = [], []
         known = rows.drop(columns=[self.schema.target.column], errors="ignore")
         with torch.no_grad():
             for start in range(0, max(1, len(known)), CHUNK):
                 scores = self.scores(self.preprocessor.encode(known.iloc[start : start + CHUNK]))
-                decisions.append(scores.decision.argmax(-1).numpy())
-                probabilities.append(scores.log_probabilities.exp().numpy())
+                decided, probable = decoded(scores, self.schema.target.kind, self.preprocessor.target_scale)
+                decisions.append(decided)
+                probabilities.append(probable)
         return np.concatenate(decisions), np.concatenate(probabilities)
 
     def save(self, directory: Path) -> None:
@@ -117,6 +130,17 @@ class Predictor:
             states=tuple(_part(tensors, f"adjust.{i}.") for i in range(len(adjusters))),
             recipe=description["recipe"],
         )
+
+
+def decoded(scores: Scores, task: Task, scale: TargetScale | None) -> tuple[np.ndarray, np.ndarray]:
+    """What scores decide and how probable they hold it, as `Predictor.predict` returns them."""
+    if task == "regression":
+        found = scores.decision[:, 0].cpu().numpy()
+        return scale.restored(found) if scale is not None else found, np.zeros((len(found), 0))
+    probabilities = scores.log_probabilities.exp().cpu().numpy()
+    if task == "multilabel":
+        return (scores.decision > 0).cpu().numpy().astype(np.int64), probabilities
+    return scores.decision.argmax(-1).cpu().numpy(), probabilities
 
 
 def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -16,6 +16,7 @@ from models.data import Split
 from models.errors import InputError, nearest
 from models.learners.learner import Input
 from models.schema import Schema
+from models.targets import TargetScale, strata_ids, values
 from models.values import as_text
 
 KNOTS = 512
@@ -87,10 +88,13 @@ class Preprocessor(BaseModel):
     numeric: tuple[NumericColumn, ...] = ()
     categorical: tuple[CategoricalColumn, ...] = ()
     image: ImageInput | None = None
+    target_scale: TargetScale | None = None
 
     @staticmethod
     def fit(rows: pd.DataFrame, schema: Schema, sensitive_features: bool) -> Preprocessor:
         """Learn the encoding from training rows only."""
+        number = schema.target.kind == "regression"
+        scale = TargetScale.fit(rows[schema.target.column]) if number else None
         features = [c for c in schema.features(sensitive_features) if c.name != schema.time]
         if not features:
             raise InputError(
@@ -99,7 +103,8 @@ class Preprocessor(BaseModel):
             )
         images = [c for c in features if c.kind == "image"]
         if images:
-            return Preprocessor(schema_=schema, image=_fit_image(rows[images[0].name], images[0].name))
+            image = _fit_image(rows[images[0].name], images[0].name)
+            return Preprocessor(schema_=schema, image=image, target_scale=scale)
         numeric = [
             _fit_numeric(c.name, c.kind, c.categories, rows[c.name])
             for c in features
@@ -111,7 +116,7 @@ class Preprocessor(BaseModel):
                 seen = set(as_text(rows[c.name]).dropna().unique())
                 known = tuple(v for v in c.categories if v in seen) if c.categories else tuple(sorted(seen))
                 categorical.append(CategoricalColumn(name=c.name, categories=known))
-        return Preprocessor(schema_=schema, numeric=tuple(numeric), categorical=tuple(categorical))
+        return Preprocessor(schema_=schema, numeric=tuple(numeric), categorical=tuple(categorical), target_scale=scale)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -130,7 +135,7 @@ class Preprocessor(BaseModel):
         return Input(width, tuple(len(c.categories) + 1 for c in self.categorical))
 
     def encode(self, rows: pd.DataFrame) -> Split:
-        """Rows -> tensors. Without a target column labels are 0, without a sensitive one groups are 0."""
+        """Rows -> tensors. Without a target column labels and values are 0, without a sensitive one groups are 0."""
         missing = [c for c in self.columns if c not in rows.columns]
         if missing:
             hints = " ".join(f"'{m}': {nearest(m, rows.columns)}" for m in missing[:3])
@@ -146,14 +151,17 @@ class Preprocessor(BaseModel):
         return Split(
             numeric=numeric,
             categorical=torch.from_numpy(np.stack(ids, 1) if ids else np.zeros((count, 0), np.int64)),
-            labels=_ids(rows, target.column, target.classes, strict=True),
+            labels=torch.from_numpy(
+                strata_ids(rows, target) if target.balanced_by in rows.columns else np.zeros(count, np.int64)
+            ),
             groups=self.groups(rows),
             weights=_column(rows, "weight", 1.0, np.float32),
             row_ids=_column(rows, "row_id", 0, np.int64),
             synthetic=_column(rows, "synthetic", False, np.bool_),
-            classes=len(target.classes),
+            classes=len(target.strata),
             group_count=self.group_count,
             task=target.kind,
+            values=torch.from_numpy(values(rows, target, self.target_scale)),
         )
 
     @property
@@ -165,7 +173,7 @@ class Preprocessor(BaseModel):
         """The intersection of all sensitive attributes of each row [n] int64, in mixed radix; unknown groups count as the first."""
         combined = torch.zeros(len(rows), dtype=torch.int64)
         for attribute in self.schema_.sensitive:
-            combined = combined * len(attribute.groups) + _ids(rows, attribute.name, attribute.groups, strict=False)
+            combined = combined * len(attribute.groups) + _group_ids(rows, attribute.name, attribute.groups)
         return combined
 
 
@@ -216,14 +224,10 @@ def _fit_numeric(name: str, kind: str, categories: tuple[str, ...] | None, colum
     )
 
 
-def _ids(rows: pd.DataFrame, column: str, names: tuple[str, ...], strict: bool) -> torch.Tensor:
+def _group_ids(rows: pd.DataFrame, column: str, names: tuple[str, ...]) -> torch.Tensor:
     if column not in rows.columns:
         return torch.zeros(len(rows), dtype=torch.int64)
-    ids = category_ids(rows[column], names)
-    if strict and (ids < 0).any():
-        unknown = str(rows[column].iloc[int(np.argmax(ids < 0))])
-        raise InputError(f"column '{column}': '{unknown}' is not a class. {nearest(unknown, names)}")
-    return torch.from_numpy(ids).clamp(min=0)
+    return torch.from_numpy(category_ids(rows[column], names)).clamp(min=0)
 
 
 def _column(rows: pd.DataFrame, name: str, default: Any, dtype: Any) -> torch.Tensor:

@@ -12,6 +12,10 @@ CLASSES: frozenset[Task] = frozenset({"binary", "multiclass", "ordinal"})
 """The kinds of target in which every row has one class."""
 Kind = Literal["numeric", "categorical", "ordinal", "date", "identifier", "image"]
 Role = Literal["feature", "target", "sensitive", "weight", "dropped"]
+LABEL_SEPARATOR = ";"
+"""Between the labels of a row in the typed table."""
+NO_LABEL = "(no label)"
+"""What a row without any label is balanced by."""
 RESERVED = ("row_id", "official_split", "synthetic", "weight")
 
 
@@ -36,16 +40,42 @@ class Column(_Frozen):
 
 
 class Target(_Frozen):
-    """The target column; `classes` in the order of the class ids 0 … C-1. For a binary target class 1 is the positive."""
+    """What is predicted, and what it can be.
+
+    `classes` are in the order of the class ids 0 … C-1: of two, the second is the positive one; classes with an order go
+    from low to high. Of labels they are the labels, the most frequent first; a number has none.
+
+    Where the target is no class, `balance_column` is the column that says what each row is balanced by, and
+    `balance_classes` its values in the order of their ids: the bins of the number, whose cut points are `cuts`, or the
+    rarest labels. The target column then holds numbers, or the row's labels joined by LABEL_SEPARATOR.
+    """
 
     column: str
     kind: Task
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    cuts: tuple[float, ...] = ()
+    balance_column: str | None = None
+    balance_classes: tuple[str, ...] = ()
 
     @property
     def positive(self) -> str | None:
         """Name of the positive class of a binary target."""
         return self.classes[1] if self.kind == "binary" else None
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """What rows are counted by in every table of a report: the classes, the labels, or the bins of the number."""
+        return self.classes or self.balance_classes
+
+    @property
+    def balanced_by(self) -> str:
+        """The column of what rows are balanced by: the target itself, its bin, or its rarest label."""
+        return self.balance_column or self.column
+
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """What rows are balanced by, in the order of the ids: the classes, the bins, or the rarest labels."""
+        return self.balance_classes if self.balance_column else self.classes
 
 
 class Attribute(_Frozen):

@@ -9,14 +9,22 @@ from typing import Any
 from models.metrics.calibration import reliability_points
 from models.metrics.figures import GroupFigures, Terms, group_figures
 from models.metrics.gaps import GapFigure, gap_figures, worst
-from models.metrics.names import BY_GROUP
+from models.metrics.labels import Labels, pooled
+from models.metrics.names import by_group_for
+from models.metrics.numbers import Numbers
+from models.metrics.numbers import reliability as reliability_of_numbers
+from models.metrics.reach import Rows
 from models.metrics.scored import Grouping
+from models.schema import Task
 from tasks.judging import JOINT, Scores, figure_json, intersections, read_scores, rounded, terms_of
 from tasks.params import Params
 from tasks.parts import read_schema
 from tasks.stage import Paths, Stage, write_json
 
 log = logging.getLogger("equipoise")
+
+MEASURE_OF_FIT: dict[Task, str] = {"regression": "mae"}
+"""The figure without which a group has no reliability diagram, where it is not the calibration error."""
 
 
 def run(params: Params, inputs: Paths, outputs: Paths) -> None:
@@ -46,7 +54,7 @@ def audit(scores: Scores, terms: Terms, with_intersections: bool) -> dict[str, A
             for attribute, figures in gaps.items()
         },
         "intersections": bool(joint),
-        "worst": _worst({g.name: gaps[g.name] for g in single}),
+        "worst": _worst({g.name: gaps[g.name] for g in single}, scores.scored.task),
     }
 
 
@@ -54,25 +62,32 @@ def _groups(scores: Scores, grouping: Grouping, terms: Terms, reliability: bool)
     """The groups of one attribute; with the points of their reliability diagrams where there is the evidence."""
     found = {}
     for g, (name, figures) in enumerate(group_figures(scores.scored, scores.classes, grouping, terms).items()):
-        found[name] = group_json(figures, scores.classes)
+        found[name] = group_json(figures, scores.classes, scores.scored.task)
         if reliability:
-            enough = figures.metrics["ece"].value is not None
-            points = reliability_points(scores.scored.take(grouping.ids == g), terms.bins) if enough else []
+            enough = figures.metrics[MEASURE_OF_FIT.get(scores.scored.task, "ece")].value is not None
+            points = _points(scores.scored.take(grouping.ids == g), terms.bins) if enough else []
             found[name]["reliability"] = [{k: rounded(v) for k, v in point.items()} for point in points]
     return found
 
 
-def group_json(figures: GroupFigures, classes: tuple[str, ...]) -> dict[str, Any]:
-    """One group: counts, evidence, figures; for more than two classes also the rates of each."""
+def _points(rows: Rows, bins: int) -> list[dict[str, float]]:
+    """The points of a reliability diagram: of labels of all together, of a number mean prediction and mean truth."""
+    if isinstance(rows, Numbers):
+        return reliability_of_numbers(rows, bins)
+    return reliability_points(pooled(rows) if isinstance(rows, Labels) else rows, bins)
+
+
+def group_json(figures: GroupFigures, classes: tuple[str, ...], task: Task) -> dict[str, Any]:
+    """One group: counts, evidence, figures; for more than two classes, and of labels, also the rates of each."""
     found = {
         "rows": figures.rows,
-        "positives": figures.per_class[1] if len(classes) == 2 else None,
+        "positives": figures.per_class[1] if task == "binary" else None,
         "per_class": dict(zip(classes, figures.per_class, strict=True)),
         "evidence": figures.evidence,
         "why": figures.why,
         "metrics": {name: figure_json(figure) for name, figure in figures.metrics.items()},
     }
-    if len(classes) > 2:
+    if figures.by_class and task != "binary":
         found["by_class"] = {
             name: {metric: figure_json(figure) for metric, figure in rates.items()}
             for name, rates in zip(classes, figures.by_class, strict=True)
@@ -95,10 +110,10 @@ def gap_json(gap: GapFigure) -> dict[str, Any]:
     }
 
 
-def _worst(gaps: Mapping[str, Mapping[str, GapFigure]]) -> dict[str, Any]:
+def _worst(gaps: Mapping[str, Mapping[str, GapFigure]], task: Task) -> dict[str, Any]:
     """Per comparison, the attribute that does worst, with its value."""
     found = {}
-    for name in BY_GROUP:
+    for name in by_group_for(task):
         attribute = worst(name, {attribute: figures[name] for attribute, figures in gaps.items()})
         if attribute is not None:
             figure = gaps[attribute][name]

@@ -11,13 +11,17 @@ import pandas as pd
 from models.errors import InputError
 from models.metrics.calibration import reliability_points
 from models.metrics.classification import confusion_matrix
-from models.metrics.figures import Terms, class_figures, overall_figures
-from models.metrics.profile import Profile, profile_of
+from models.metrics.figures import Terms, carried, class_figures, overall_figures
+from models.metrics.labels import Labels, pooled
+from models.metrics.names import BALANCED
+from models.metrics.numbers import Numbers, reliability
+from models.metrics.profile import profile_of
 from models.metrics.ranking import curve_points, rankings
+from models.metrics.reach import Rows
 from models.metrics.scored import Scored
 from models.predictor import Predictor
 from models.schema import Schema
-from tasks.judging import figure_json, rounded, scores_of, terms_of
+from tasks.judging import figure_json, rounded, scored, scores_of, table_of, terms_of
 from tasks.params import Params
 from tasks.parts import read_rows, read_schema, rows_of
 from tasks.sources.parquet import write_parquet
@@ -32,28 +36,30 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     test = rows_of(read_rows(inputs["rows"].parent), inputs["split"].parent, "test")
     predictions = predictions_of(Predictor.load(inputs["model"] / "predictor"), test, schema)
     write_parquet(outputs["predictions"], predictions)
-    write_json(outputs["profile"], profile(predictions, test, schema).model_dump(mode="json"))
-    scored = scores_of(predictions, schema).scored
-    evaluation = evaluate(scored, schema.target.classes, terms_of(params.evaluate, params.seed))
+    scores = scores_of(predictions, schema)
+    write_json(outputs["profile"], profile_of(test, schema, *said(scores.scored)).model_dump(mode="json"))
+    evaluation = evaluate(scores.scored, scores.classes, terms_of(params.evaluate, params.seed))
     evaluation["seeds"] = read_json(inputs["model"] / "summary.json")["seeds"]
     write_json(outputs["evaluation"], evaluation)
     # What is not defined is left out: `dvc metrics` has no word for it.
     known = {name: figure["value"] for name, figure in evaluation["overall"].items() if figure["value"] is not None}
     write_json(outputs["metrics"], known)
-    for name, points in curves(scored, schema.target.classes, params.evaluate.calibration_bins).items():
+    for name, points in curves(scores.scored, params.evaluate.calibration_bins).items():
         write_json(outputs[name], points)
+    shown = BALANCED[schema.target.kind]
     log.info(
-        "evaluate: %s test rows, balanced accuracy %s",
-        f"{len(test):,}",
-        _text(evaluation["overall"]["balanced_accuracy"]),
-    )
+        "evaluate: %s test rows, %s %s",
+        f"{len(test):,}", shown.replace("_", " "), _text(evaluation["overall"][shown]),
+    )  # fmt: skip
 
 
 def predictions_of(predictor: Predictor, rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """row_id, label and decision as class ids, p_0 … p_{C-1}, and the groups as text, in the order of the rows."""
-    decisions, probabilities = predictor.predict(rows)
-    columns = {"row_id": rows["row_id"].to_numpy(np.int64), "label": labels_of(rows, schema), "decision": decisions}
-    columns |= {f"p_{c}": probabilities[:, c] for c in range(probabilities.shape[1])}
+    """row_id, the columns of `judging.table_of`, and the groups as text, in the order of the rows."""
+    try:
+        judged = scored(rows, *predictor.predict(rows), schema.target)
+    except InputError as error:
+        raise InputError(f"evaluate: {error} Run the stage 'ingest' again.") from None
+    columns = {"row_id": rows["row_id"].to_numpy(np.int64), **table_of(judged)}
     for attribute in schema.sensitive:
         if attribute.name in columns:
             raise InputError(
@@ -64,60 +70,65 @@ def predictions_of(predictor: Predictor, rows: pd.DataFrame, schema: Schema) -> 
     return table.astype({a.name: "string" for a in schema.sensitive})
 
 
-def profile(predictions: pd.DataFrame, rows: pd.DataFrame, schema: Schema) -> Profile:
-    """What the test rows and their predictions look like: what the monitor will hold later rows against."""
-    probabilities = predictions[[f"p_{c}" for c in range(len(schema.target.classes))]].to_numpy(np.float64)
-    return profile_of(rows, schema, predictions["decision"].to_numpy(np.int64), probabilities)
+def said(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """What a predictor returned of scored rows: decisions and probabilities, of a number the number and nothing."""
+    if isinstance(rows, Numbers):
+        return rows.predicted, np.zeros((len(rows), 0))
+    return (rows.decided if isinstance(rows, Labels) else rows.decisions), rows.probabilities
 
 
-def labels_of(rows: pd.DataFrame, schema: Schema) -> np.ndarray:
-    """The class id of each row; a class that the schema does not know is an InputError."""
-    labels = pd.Index(schema.target.classes).get_indexer(pd.Index(rows[schema.target.column].astype(str)))
-    if (labels < 0).any():
-        strange = rows[schema.target.column].iloc[int(np.flatnonzero(labels < 0)[0])]
-        raise InputError(
-            f"evaluate: '{strange}' is no class of '{schema.target.column}'. Run the stage 'ingest' again."
-        )
-    return labels.astype(np.int64)
+def evaluate(rows: Rows, classes: tuple[str, ...], terms: Terms) -> dict[str, Any]:
+    """evaluation.json but for the refits: every figure with its interval, its rows and the rows of each class.
 
-
-def evaluate(scored: Scored, classes: tuple[str, ...], terms: Terms) -> dict[str, Any]:
-    """evaluation.json but for the refits: every figure with its interval, its rows and the rows of each class."""
-    counts = scored.class_counts.tolist()
-    per_class = dict(zip(classes, counts, strict=True))
-    confusion = confusion_matrix(scored.labels, scored.decisions, len(classes))
-    return {
-        "rows": len(scored),
+    `classes`, `by_class` and `per_class` are about classes, labels, or bins of the number. Classes have the confusion
+    matrix, a number its fit: rows in order of the prediction in parts, with the mean prediction and the mean truth of each.
+    """
+    per_class = dict(zip(classes, carried(rows), strict=True))
+    found: dict[str, Any] = {
+        "task": rows.task,
+        "rows": len(rows),
         "confidence": terms.confidence,
         "bootstrap": terms.draws,
         "classes": list(classes),
         "overall": {
             name: figure_json(figure) | {"per_class": per_class}
-            for name, figure in overall_figures(scored, classes, terms).items()
+            for name, figure in overall_figures(rows, classes, terms).items()
         },
         "by_class": {
             name: {metric: figure_json(figure) for metric, figure in figures.items()} | {"rows": per_class[name]}
-            for name, figures in class_figures(scored, classes, terms).items()
+            for name, figures in class_figures(rows, classes, terms).items()
         },
-        "confusion": confusion.astype(int).tolist(),
     }
+    if isinstance(rows, Scored):
+        found["confusion"] = confusion_matrix(rows.labels, rows.decisions, len(classes)).astype(int).tolist()
+    if isinstance(rows, Numbers):
+        found["fit"] = [_rounded(point) for point in reliability(rows, terms.bins)]
+    return found
 
 
-def curves(scored: Scored, classes: tuple[str, ...], bins: int) -> dict[str, list[dict[str, Any]]]:
+def curves(rows: Rows, bins: int) -> dict[str, list[dict[str, Any]]]:
     """Points of the ROC, precision-recall and reliability curves for `dvc plots`, which draws one line per revision.
 
-    With more than two classes the first two are averages over the classes, each against the rest.
+    With more than two classes, or several labels, the first two are averages over them, each against the rest. Of a
+    number there is the reliability alone: the mean prediction of parts of the rows as `confidence`, the mean truth.
     """
-    found = [curve_points(ranking) for ranking in rankings(scored)]
+    if isinstance(rows, Numbers):
+        fit = [
+            {"confidence": p["predicted"], "observed": p["observed"], "rows": p["rows"]}
+            for p in reliability(rows, bins)
+        ]
+        return {"roc": [], "precision_recall": [], "reliability": [_rounded(point) for point in fit]}
+    each = [rows.one(i) for i in range(rows.count)] if isinstance(rows, Labels) else [rows]
+    found = [curve_points(ranking) for one in each for ranking in rankings(one)]
     roc, recall = [roc for roc, _ in found if roc], [recall for _, recall in found if recall]
-    if len(classes) > 2:
+    if len(found) > 1:
         points = {
             "roc": averaged(roc, "false_positive_rate", "true_positive_rate"),
             "precision_recall": averaged(recall, "recall", "precision"),
         }
     else:
         points = {"roc": roc[0] if roc else [], "precision_recall": recall[0] if recall else []}
-    points["reliability"] = reliability_points(scored, bins)
+    points["reliability"] = reliability_points(pooled(rows) if isinstance(rows, Labels) else rows, bins)
     return {name: [_rounded(point) for point in line] for name, line in points.items()}
 
 

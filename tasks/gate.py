@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from models.errors import EquipoiseError
-from models.metrics.scored import Scored
 from models.predictor import Predictor
 from models.schema import Schema
 from tasks.identity import sums
-from tasks.judge import Champion, Measured, Outcome, Unfit, judge
-from tasks.judging import Scores, read_scores, rounded, terms_of
+from tasks.judge import Champion, Measured, Outcome, Unfit, judge, suited
+from tasks.judging import Scores, read_scores, rounded, scored, terms_of
 from tasks.params import Params
 from tasks.parts import read_rows, read_schema, rows_of
 from tasks.registry import CHAMPION, Registry, open_registry
@@ -41,17 +41,21 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     registry = open_registry(params.registry.url, outputs["verdict"].parents[2])
     defender = find_champion(registry, params.model_name, candidate, schema, inputs)
     champion: Champion = defender.scores if defender else None
-    verdict = judge(candidate, champion, params.gates, terms_of(params.evaluate, params.seed))
-    notes = [defender.note] if defender and defender.note else []
+    policy, left_out = suited(params.gates, schema.target.kind)
+    verdict = judge(candidate, champion, policy, terms_of(params.evaluate, params.seed))
+    notes = [note for note in (defender.note if defender else "", left_out) if note]
     found = {
         "verdict": verdict.verdict,
         "first": defender is None,
         "champion": _champion_json(defender),
         "rules": [outcome_json(outcome) for outcome in verdict.outcomes],
         "notes": notes,
-        "summary": " ".join([verdict.summary, *notes]),
+        # A rule of the policy for another kind of target is no news of this model: it is a note alone.
+        "summary": " ".join(filter(None, [verdict.summary, defender.note if defender else ""])),
     }
     write_json(outputs["verdict"], found)
+    if left_out:
+        log.info("gate: %s", left_out)
     log.info("gate: %s. %s", verdict.verdict, found["summary"])
 
 
@@ -81,13 +85,17 @@ def champion_scores(predictor: Predictor, rows: pd.DataFrame, candidate: Scores,
     theirs, ours = predictor.schema.target, schema.target
     if theirs.column != ours.column:
         return Unfit(f"It predicts '{theirs.column}', and these rows hold '{ours.column}'.")
-    if set(theirs.classes) != set(ours.classes):
+    if theirs.classes and ours.classes and set(theirs.classes) != set(ours.classes):
         return Unfit(f"Its classes are {', '.join(theirs.classes)}; those of these rows are {', '.join(ours.classes)}.")
+    if theirs.kind != ours.kind:
+        return Unfit(f"It was made for a {theirs.kind} target, and that of these rows is {ours.kind}.")
     place = [theirs.classes.index(name) for name in ours.classes]
     decisions, probabilities = predictor.predict(rows)
-    back = {there: here for here, there in enumerate(place)}
-    decided = [back[int(decision)] for decision in decisions]
-    return replace(candidate, scored=Scored.of(candidate.scored.labels, decided, probabilities[:, place]))
+    if ours.kind == "multilabel":
+        decisions = decisions[:, place]
+    elif ours.kind != "regression":
+        decisions = np.argsort(place)[decisions]
+    return replace(candidate, scored=scored(rows, decisions, probabilities[:, place], ours))
 
 
 def training_note(directory: Path, inputs: Paths) -> str:

@@ -18,11 +18,13 @@ from tasks.sources.catalog import CATALOGUE
 from tasks.sources.columns import Typed, numbers_in, type_column
 from tasks.sources.duplicates import same_rows
 from tasks.sources.files import Located, Locations, locate
+from tasks.sources.labels import joined
 from tasks.sources.parquet import write_parquet
 from tasks.sources.read import read_source
 from tasks.sources.read_tables import Raw
-from tasks.sources.roles import Roles, assign_roles, make_attribute, make_target
+from tasks.sources.roles import Roles, assign_roles, make_attribute
 from tasks.sources.select import choose_rows, filter_rows, within
+from tasks.sources.target import Made, make_target
 from tasks.stage import Paths, Stage, replacing, write_json
 
 log = logging.getLogger("equipoise")
@@ -74,19 +76,19 @@ def ingest(params: Params, locations: Locations, catalogue_file: Path = CATALOGU
     raw = read_source(located, params)
     read = len(raw.frame)
     raw, left_out = filter_rows(raw, located.entry, params.data.imbalance_ratio)
-    frame = raw.frame
     roles = assign_roles(params, located.entry, raw, "class" if located.format == "images" else None)
     raw, outside = within(raw, roles.time, params.data.since, params.data.until)
-    frame, left_out = raw.frame, left_out + outside
+    frame, left_out = joined(raw.frame, roles.target), left_out + outside
     table = _Table(frame.index, left_out=left_out, notes=list(raw.notes))
     declared = params.data.columns.get(roles.target.column)
-    labels, target = make_target(frame[roles.target.column], roles.target, params.target.kind, declared)
-    _type_columns(table, frame, roles, labels, target.classes)
+    answer = make_target(frame[roles.target.column], roles.target, declared, params.data.rows)
+    target = answer.target
+    _type_columns(table, frame, roles, answer)
     attributes = _add_attributes(table, frame, roles)
     _add_parts_and_weight(table, frame, raw, roles)
     _require_features(table)
     labelled, unlabelled = _set_apart(table, target.column, params.data.unlabelled == "use")
-    rows, unused = choose_rows(labelled, target.column, params.data.rows, params.seed)
+    rows, unused = choose_rows(labelled, target, params.data.rows, params.seed)
     table.left_out += unused
     schema = Schema(
         dataset=located.label,
@@ -107,7 +109,7 @@ def ingest(params: Params, locations: Locations, catalogue_file: Path = CATALOGU
         schema,
         card,
         truth,
-        _repeated(rows, frame.assign(**{target.column: labels}), table),
+        _repeated(rows, frame.assign(**{target.column: answer.values}), table),
         unlabelled,
     )
 
@@ -125,16 +127,14 @@ def _set_apart(table: _Table, target: str, use: bool) -> tuple[pd.DataFrame, pd.
     return rows[~missing], rows[missing].drop(columns=target).reset_index(drop=True)
 
 
-def _type_columns(
-    table: _Table, frame: pd.DataFrame, roles: Roles, labels: pd.Series, classes: tuple[str, ...]
-) -> None:
+def _type_columns(table: _Table, frame: pd.DataFrame, roles: Roles, answer: Made) -> None:
     """Type every column that is no sensitive attribute, in the order of the source."""
     groups = {a.column for a in roles.attributes if not a.bins}
     images = any(kind == "image" for kind in roles.kinds.values())
     for name in frame.columns:
         column = frame[name]
         if name == roles.target.column:
-            table.add(Column(name=name, kind="categorical", role="target", feature=False, categories=classes), labels)
+            _add_target(table, frame, answer)
         elif name in groups:
             table.add(Column(name=name, kind="categorical", role="sensitive"))
         elif name == PART or name == roles.weight:
@@ -147,6 +147,29 @@ def _type_columns(
         else:
             typed = type_column(column, roles.kinds.get(name), roles.orders.get(name))
             _add_typed(table, name, typed, roles, images)
+
+
+def _add_target(table: _Table, frame: pd.DataFrame, answer: Made) -> None:
+    """The target, and beside a number or labels what each row is balanced by."""
+    target = answer.target
+    if answer.note:
+        table.notes.append(answer.note)
+    if answer.strata is None or target.balance_column is None:
+        known = Column(name=target.column, kind="categorical", role="target", feature=False, categories=target.classes)
+        table.add(known, answer.values)
+        return
+    number = target.kind == "regression"
+    kind, of = ("numeric", "bin") if number else ("categorical", "rarest label")
+    table.add(Column(name=target.column, kind=kind, role="target", feature=False), answer.values)
+    if target.balance_column in frame.columns:
+        raise InputError(
+            f"target: the {of} of '{target.column}' would be called '{target.balance_column}', which is a column. Rename it."
+        )
+    column = Column(
+        name=target.balance_column, kind="ordinal" if number else "categorical", role="target", feature=False,
+        categories=target.balance_classes, note=f"{of} of '{target.column}', by which rows are balanced",
+    )  # fmt: skip
+    table.add(column, answer.strata)
 
 
 def _add_typed(table: _Table, name: str, typed: Typed, roles: Roles, images: bool) -> None:
@@ -314,7 +337,11 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
         if made.repeated is not None:
             write_parquet(folder / "repeated.parquet", made.repeated)
     log.info(
-        "ingest: %s, %s rows, classes %s", made.schema.dataset, f"{len(made.rows):,}", _counted(made.card["classes"])
+        "ingest: %s, %s rows, %s %s",
+        made.schema.dataset,
+        f"{len(made.rows):,}",
+        {"regression": "bins", "multilabel": "labels"}.get(made.schema.target.kind, "classes"),
+        _counted(made.card["classes"]),
     )
 
 

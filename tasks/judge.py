@@ -16,9 +16,10 @@ from models.errors import InputError
 from models.metrics.bootstrap import generator
 from models.metrics.figures import Terms, overall_figures
 from models.metrics.gaps import Counted, gap_figure
-from models.metrics.names import BY_GROUP, BY_NAME
+from models.metrics.names import BY_NAME, compares_groups, names_for, objection
 from models.metrics.paired import Comparison, paired_difference
 from models.metrics.scored import Grouping
+from models.schema import Task
 from tasks.judging import Scores
 from tasks.params import Gates, Rule
 
@@ -81,6 +82,30 @@ class Verdict:
     outcomes: tuple[Outcome, ...]
 
 
+def suited(policy: Gates, task: Task) -> tuple[Gates, str]:
+    """The rules on metrics that this kind of target has, and a sentence about those left out.
+
+    A rule that does not suit is an InputError unless the policy leaves such rules out; so is a policy of which none suits.
+    """
+    objections = [objection(rule.metric, task) for rule in policy.rules]
+    for position, found in enumerate(objections):
+        if found and policy.unsuitable == "error":
+            raise InputError(f"params.yaml: gates.rules[{position}].metric: {found}")
+    rules = tuple(rule for rule, found in zip(policy.rules, objections, strict=True) if not found)
+    if not rules:
+        raise InputError(
+            f"params.yaml: gates.rules: none of the metrics suits a {task} target, so nothing would be judged. Add a rule on "
+            f"one of {', '.join(names_for(task))}."
+        )
+    away = list(dict.fromkeys(r.metric for r, found in zip(policy.rules, objections, strict=True) if found))
+    words = (
+        f"Rules left out, on metrics that a {task} target does not have: {', '.join(map(_title, away))}."
+        if away
+        else ""
+    )
+    return policy.model_copy(update={"rules": rules}), words
+
+
 def judge(candidate: Scores, champion: Champion, policy: Gates, terms: Terms) -> Verdict:
     """Judge every rule, then the model. The champion's scores are of the same rows in the same order.
 
@@ -102,7 +127,7 @@ def judge(candidate: Scores, champion: Champion, policy: Gates, terms: Terms) ->
 
 def _subjects(rule: Rule, candidate: Scores) -> Sequence[Grouping | None]:
     """What a rule is judged for: all rows, the attribute it names, or each attribute; [None] if there is no attribute."""
-    if rule.metric not in BY_GROUP:
+    if not compares_groups(rule.metric):
         return [None]
     if rule.attribute is not None:
         return [candidate.grouping(rule.attribute)]
@@ -110,7 +135,7 @@ def _subjects(rule: Rule, candidate: Scores) -> Sequence[Grouping | None]:
 
 
 def _judge_rule(rule: Rule, grouping: Grouping | None, candidate: Scores, champion: Champion, terms: Terms) -> Outcome:
-    if rule.metric in BY_GROUP and grouping is None:
+    if compares_groups(rule.metric) and grouping is None:
         why = f"{_title(rule.metric)} compares groups, and these data declare no sensitive attribute."
         return Outcome(rule, None, "insufficient evidence", why)
     measured = _measure(rule, grouping, candidate, terms)

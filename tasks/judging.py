@@ -12,11 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models import targets
 from models.errors import InputError, nearest
 from models.metrics.fairness import Evidence
 from models.metrics.figures import Figure, Terms
-from models.metrics.scored import Grouping, Scored, intersection
-from models.schema import Schema
+from models.metrics.labels import Labels
+from models.metrics.numbers import Numbers
+from models.metrics.reach import Rows
+from models.metrics.scored import Floats, Grouping, Scored, intersection
+from models.schema import Schema, Target
 from tasks.params import Evaluate
 
 JOINT = " & "
@@ -25,9 +29,12 @@ JOINT = " & "
 
 @dataclass(frozen=True)
 class Scores:
-    """One model's scores on the test rows, with the groups of every sensitive attribute in the same order of rows."""
+    """One model's scores on the test rows, with the groups of every sensitive attribute in the same order of rows.
 
-    scored: Scored
+    `classes` name the classes, the labels, or the bins of the number.
+    """
+
+    scored: Rows
     classes: tuple[str, ...]
     groupings: tuple[Grouping, ...] = ()
 
@@ -54,12 +61,48 @@ def terms_of(evaluate: Evaluate, seed: int) -> Terms:
 
 def scores_of(predictions: pd.DataFrame, schema: Schema) -> Scores:
     """What predictions.parquet holds."""
-    columns = [f"p_{c}" for c in range(len(schema.target.classes))]
-    scored = Scored.of(
-        predictions["label"].to_numpy(), predictions["decision"].to_numpy(), predictions[columns].to_numpy(np.float64)
-    )
     groupings = [Grouping.of(a.name, predictions[a.name].tolist(), a.groups) for a in schema.sensitive]
-    return Scores(scored, schema.target.classes, tuple(groupings))
+    return Scores(rows_of_predictions(predictions, schema.target), schema.target.counted, tuple(groupings))
+
+
+def rows_of_predictions(predictions: pd.DataFrame, target: Target) -> Rows:
+    """The scored rows of a table as `table_of` makes it."""
+
+    def columns(prefix: str) -> Floats:
+        return predictions[[f"{prefix}_{c}" for c in range(len(target.classes))]].to_numpy(np.float64)
+
+    if target.kind == "regression":
+        return Numbers.of(
+            predictions["actual"].to_numpy(), predictions["predicted"].to_numpy(), predictions["bin"].to_numpy(),
+            len(target.strata),
+        )  # fmt: skip
+    if target.kind == "multilabel":
+        return Labels.of(columns("label"), columns("decision"), columns("p"))
+    decided = predictions["decision"].to_numpy()
+    return Scored.of(predictions["label"].to_numpy(), decided, columns("p"), target.kind == "ordinal")
+
+
+def scored(rows: pd.DataFrame, decisions: np.ndarray, probabilities: Floats, target: Target) -> Rows:
+    """What a predictor says of rows beside the truth that they hold. Raises InputError for a value that is no target's."""
+    if target.kind == "regression":
+        actual = targets.numbers(rows[target.column])
+        return Numbers.of(actual, decisions, targets.bin_ids(actual, target), len(target.strata))
+    if target.kind == "multilabel":
+        return Labels.of(targets.indicators(rows[target.column], target), decisions, probabilities)
+    return Scored.of(targets.strata_ids(rows, target), decisions, probabilities, target.kind == "ordinal")
+
+
+def table_of(rows: Rows) -> dict[str, np.ndarray]:
+    """Scored rows as columns: label, decision, p_0 … of classes; label_0 …, decision_0 …, p_0 … of labels; of a number
+    actual, predicted, bin.
+    """
+    if isinstance(rows, Numbers):
+        return {"actual": rows.actual, "predicted": rows.predicted, "bin": rows.bins}
+    if isinstance(rows, Labels):
+        parts = {"label": rows.carried, "decision": rows.decided, "p": rows.probabilities}
+        return {f"{name}_{i}": of[:, i] for name, of in parts.items() for i in range(rows.count)}
+    probabilities = {f"p_{c}": rows.probabilities[:, c] for c in range(rows.classes)}
+    return {"label": rows.labels, "decision": rows.decisions, **probabilities}
 
 
 def read_scores(predictions: Path, schema: Schema) -> Scores:

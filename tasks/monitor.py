@@ -98,7 +98,8 @@ def examine(
     }
     if partition.labels is not None:
         known = partition.labels >= 0
-        scored = Scored.of(partition.labels[known], decisions[known], probabilities[known])
+        ordered = predictor.schema.target.kind == "ordinal"
+        scored = Scored.of(partition.labels[known], decisions[known], probabilities[known], ordered)
         found |= _performance(champion, partition, known, scored, terms)
         if previous is not None:
             found["previous"] = _against_previous(previous, partition, known, scored, policy.metric, terms)
@@ -222,7 +223,7 @@ def _against_previous(
         decisions, probabilities = predictor.predict(partition.rows[known])
     except InputError as error:
         return {"version": version, "value": None, "low": None, "high": None, "why": str(error)}
-    other = Scored.of(scored.labels, decisions, probabilities)
+    other = Scored.of(scored.labels, decisions, probabilities, scored.ordered)
     rng = generator(terms.seed, "previous", partition.name)
     value, interval = paired_difference(
         Comparison(metric, terms.bins), other, scored, terms.draws, terms.confidence, rng

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.errors import InputError
-from models.metrics.names import BY_GROUP, METRICS, METRICS_DOWN, METRICS_UP
+from models.metrics.names import BY_GROUP, BY_NAME, EVERY, EVERY_DOWN, EVERY_UP, METRICS_UP
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -77,14 +77,30 @@ class Target(Section):
     """What is predicted. Null values are taken from the catalogue."""
 
     column: str | None = Field(None, description="The target column. Null: from the catalogue.")
-    kind: Literal["auto", "binary", "multiclass"] = Field(
-        "auto", description="auto: binary for two values, else multiclass."
+    columns: tuple[str, ...] | None = Field(
+        None, min_length=2, description="Several labels of a row, one column each: yes, true or 1 where the row has it."
+    )
+    kind: Literal["auto", "binary", "multiclass", "ordinal", "multilabel", "regression"] = Field(
+        "auto",
+        description="auto: what the catalogue says; else multilabel with `columns` or `separator`, ordinal with `order`, "
+        "regression for a number with more than 20 values and no `bins`, binary for two values, multiclass for the rest.",
     )
     positive: str | int | float | None = Field(
         None, description="The positive class of a binary target. Null: catalogue, else the rarer."
     )
     bins: tuple[float, ...] | None = Field(
         None, description="Cut points that turn a numeric target into classes: (-inf, b0], (b0, b1], …"
+    )
+    order: tuple[str, ...] | None = Field(
+        None, min_length=2, description="The classes of an ordinal target from low to high."
+    )
+    separator: str | None = Field(
+        None, min_length=1, description="What stands between the labels of a row in one column, for several labels."
+    )
+    balance_bins: Annotated[int, Field(ge=2)] | tuple[float, ...] | None = Field(
+        None,
+        description="Bins of a number, by which rows are balanced and split: how many of equal width (thin ones are merged), "
+        "or their cut points. Null: the catalogue's, else 10.",
     )
 
 
@@ -266,9 +282,28 @@ class Search(Section):
     )
     halving: Annotated[int, Field(ge=2)] = Field(3, description="Each rung keeps one in this many configurations.")
     rungs: Count = Field(2, description="Budgets on the way to the full one.")
-    maximize: Literal[METRICS_UP] = "balanced_accuracy"  # type: ignore[valid-type]
-    subject_to: dict[Literal[METRICS_DOWN], Fraction] = Field(default_factory=dict)  # type: ignore[valid-type]
+    maximize: Literal["auto", *EVERY_UP] = Field(  # type: ignore[valid-type]
+        "auto",
+        description="A metric. auto: balanced accuracy; of a number its balanced mean absolute error is minimized.",
+    )
+    minimize: Literal[EVERY_DOWN] | None = Field(  # type: ignore[valid-type]
+        None, description="A metric of which less is better, in the place of `maximize`."
+    )
+    subject_to: dict[Literal[EVERY_DOWN], Annotated[float, Field(ge=0)]] = Field(  # type: ignore[valid-type]
+        default_factory=dict, description="Limits on metrics of which less is better, on validation rows."
+    )
     retries: Annotated[int, Field(ge=0)] = Field(2, description="How often a trial that failed is tried again.")
+
+    @model_validator(mode="after")
+    def _objective(self) -> Search:
+        if self.minimize is not None and self.maximize != "auto":
+            raise ValueError(
+                f"maximize {self.maximize} and minimize {self.minimize}: a search has one objective; keep one"
+            )
+        for name, limit in self.subject_to.items():
+            if limit > 1 and not BY_NAME[name].unit:
+                raise ValueError(f"subject_to.{name}: {limit:g} limits nothing; give a fraction in [0, 1]")
+        return self
 
 
 class Evaluate(Section):
@@ -285,7 +320,7 @@ class Evaluate(Section):
 class Rule(Section):
     """One gate. Absolute (at_least / at_most), or against the champion on the same rows (worse_by_at_most)."""
 
-    metric: Literal[METRICS]  # type: ignore[valid-type]
+    metric: Literal[EVERY]  # type: ignore[valid-type]
     at_least: float | None = None
     at_most: float | None = None
     worse_by_at_most: Annotated[float, Field(ge=0)] | None = None
@@ -306,6 +341,9 @@ class Gates(Section):
     """The policy: a model is registered only if every rule passes."""
 
     rules: tuple[Rule, ...] = Field((), description="At least one; a policy without rules is refused.")
+    unsuitable: Literal["error", "leave_out"] = Field(
+        "error", description="What becomes of a rule on a metric that this kind of target does not have."
+    )
     insufficient_evidence: Literal["fail", "warn"] = Field(
         "warn", description="What a rule without enough rows does to the verdict."
     )

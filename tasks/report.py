@@ -67,6 +67,8 @@ def page_of(
 
 def _classes(schema: Schema) -> str:
     classes = schema.target.classes
+    if schema.target.kind == "regression":
+        return "a number"
     return ", ".join(classes) if len(classes) <= 4 else plural(len(classes), "class", "classes")
 
 

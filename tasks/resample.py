@@ -61,7 +61,7 @@ def named_resamplers(params: Params, schema: Schema, train: pd.DataFrame) -> dic
 
 def counts(table: pd.DataFrame, schema: Schema) -> dict[str, Any]:
     """Rows, rows per class, and rows per attribute, group and class; what is absent counts 0."""
-    target, classes = schema.target.column, schema.target.classes
+    target, classes = schema.target.balanced_by, schema.target.strata
     by_class = table[target].value_counts()
     by_group: dict[str, Any] = {}
     for attribute in schema.sensitive:

@@ -16,7 +16,7 @@ from models.seeds import derive_seed
 from tasks.allocation import allocate
 from tasks.params import Params, Split
 from tasks.parts import read_rows, read_schema
-from tasks.sources.card import class_by_group
+from tasks.sources.card import class_by_group, counts_of, group_counts
 from tasks.sources.duplicates import same_rows
 from tasks.sources.parquet import write_parquet
 from tasks.stage import Paths, Stage, replacing, write_json
@@ -56,19 +56,20 @@ def split_rows(
 def _stratified(
     rows: pd.DataFrame, schema: Schema, shares: list[float], names: tuple[str, ...], seed: int, copies: Ints
 ) -> NDArray[np.object_]:
-    """By class x intersection of the sensitive attributes."""
+    """By class (bin, rarest label) x intersection of the sensitive attributes."""
     classes = _class_ids(rows, schema)
     cells = classes
     for attribute in schema.sensitive:
         groups = pd.Index(attribute.groups).get_indexer(pd.Index(rows[attribute.name]))
         cells = cells * len(attribute.groups) + groups
     generator = np.random.default_rng(derive_seed(seed, "split"))
-    parts = allocate(classes, cells, copies, shares, schema.target.classes, generator)
+    parts = allocate(classes, cells, copies, shares, schema.target.strata, generator)
     return np.array(names, dtype=object)[parts]
 
 
 def _class_ids(rows: pd.DataFrame, schema: Schema) -> Ints:
-    return pd.Index(schema.target.classes).get_indexer(pd.Index(rows[schema.target.column])).astype(np.int64)
+    target = schema.target
+    return pd.Index(target.strata).get_indexer(pd.Index(rows[target.balanced_by])).astype(np.int64)
 
 
 def _official(
@@ -137,14 +138,14 @@ def _by_time(
 
 
 def _require_every_class(rows: pd.DataFrame, parts: pd.Series, schema: Schema) -> None:
-    pairs = pd.DataFrame({"class": rows[schema.target.column].to_numpy(), "part": parts.to_numpy()}).drop_duplicates()
-    held = set(zip(pairs["class"], pairs["part"], strict=True))
-    for name in schema.target.classes:
+    held = {part: counts_of(rows[(parts == part).to_numpy()], schema) for part in PARTS}
+    what = {"regression": "bin", "multilabel": "label"}.get(schema.target.kind, "class")
+    for name in schema.target.counted:
         for part in PARTS:
-            if (name, part) not in held:
+            if held[part][name] == 0:
                 raise InputError(
-                    f"class '{name}' has no row in the part '{part}'. Use split.by: stratified, give that part a larger "
-                    "share, or leave the class out."
+                    f"{what} '{name}' has no row in the part '{part}'. Use split.by: stratified, give that part a larger "
+                    f"share, or leave the {what} out."
                 )
 
 
@@ -175,13 +176,12 @@ def _summary(
 
 
 def _part(rows: pd.DataFrame, total: int, schema: Schema) -> dict[str, Any]:
-    classes = rows[schema.target.column].value_counts()
     by_group = {a.name: class_by_group(rows, schema, a) for a in schema.sensitive}
     return {
         "rows": len(rows),
         "share": round(len(rows) / total, 6),
-        "classes": {c: int(classes.get(c, 0)) for c in schema.target.classes},
-        "groups": {name: {g: sum(by.values()) for g, by in groups.items()} for name, groups in by_group.items()},
+        "classes": counts_of(rows, schema),
+        "groups": {a.name: group_counts(rows, a) for a in schema.sensitive},
         "class_by_group": by_group,
     }
 

@@ -18,10 +18,10 @@ from models.errors import EquipoiseError
 from models.learners import learner
 from models.learners.learner import Member, Model, Plan
 from models.learners.pool import ended_on
+from models.metrics.names import TELLS_MORE
 from models.predictor import Predictor
 from models.preprocess import Preprocessor
 from models.recipe import Recipe
-from models.schema import Schema
 from models.seeds import derive_seed
 from tasks.params import Params
 from tasks.parts import read_rows, read_schema, rows_of, training_rows, unlabelled_rows
@@ -56,20 +56,21 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
         own = entrant(params.search, companion["recipe"]).with_values(companion["values"])
         theirs = [replace(member, values=companion["values"]) for member in members]
         more = _fit(own, companion["learner"], theirs, train, valid, preprocessor, params, device)
+        measured = TELLS_MORE[schema.target.kind]
         alone, together = (
-            _metrics(params, recipe, some, valid, calib, statistics, schema)["log_loss"]
+            _metrics(params, recipe, some, valid, calib, statistics, preprocessor)[measured]
             for some in (models, [*models, *more])
         )
         better = alone is not None and together is not None and together < alone
         models = [*models, *more] if better else models
-        joined.append({**companion, "log_loss": {"without": alone, "with": together}, "kept": better})
-        log.info("train: %s", f"{companion['learner']} {'lowers' if better else 'does not lower'} the log loss")
+        joined.append({**companion, measured: {"without": alone, "with": together}, "kept": better})
+        log.info("train: %s", f"{companion['learner']} {'lowers' if better else 'does not lower'} the {measured}")
     states, _ = fit_adjusters(recipe.adjust, average(models, calib), calib, statistics)
     predictor = Predictor(preprocessor, tuple(models), recipe.adjust, tuple(states), recipe.name)
     with replacing(outputs["model"]) as directory:
         (directory / "predictor").mkdir(parents=True)
         predictor.save(directory / "predictor")
-        seeds = [_metrics(params, recipe, [model], valid, calib, statistics, schema) for model in refits]
+        seeds = [_metrics(params, recipe, [model], valid, calib, statistics, preprocessor) for model in refits]
         summary = {
             "recipe": recipe.name,
             "learner": choice["learner"],
@@ -78,7 +79,7 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
             "seeds": [{"seed": m.seed, "metrics": s} for m, s in zip(members, seeds, strict=True)],
             "spread": _spread(seeds),
             "ensemble": joined,
-            "together": _metrics(params, recipe, models, valid, calib, statistics, schema),
+            "together": _metrics(params, recipe, models, valid, calib, statistics, preprocessor),
         }
         write_json(directory / "summary.json", summary)
 
@@ -135,12 +136,13 @@ def _metrics(
     valid: Split,
     calib: Split,
     statistics: Statistics,
-    schema: Schema,
+    preprocessor: Preprocessor,
 ) -> dict[str, float | None]:
     """Metrics of these models on validation rows, with their adjusters fitted on calibration rows."""
     states, _ = fit_adjusters(recipe.adjust, average(models, calib), calib, statistics)
     scores = apply_adjusters(recipe.adjust, states, average(models, valid), valid.groups)
-    return validation_metrics(scores, valid, schema, params.evaluate)
+    schema, scale = preprocessor.schema_, preprocessor.target_scale
+    return validation_metrics(scores, valid, schema, params.evaluate, scale)
 
 
 def _spread(seeds: Sequence[dict[str, float | None]]) -> dict[str, Any]:

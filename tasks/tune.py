@@ -8,10 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models.errors import InputError
 from models.learners import resolve_learners, spared_learners
 from models.learners.learner import Plan
-from models.metrics.names import BY_GROUP
 from models.preprocess import Preprocessor
 from models.schema import Schema
 from tasks.params import Params
@@ -25,6 +23,7 @@ from tasks.search.cluster import cluster
 from tasks.search.companions import companions_of
 from tasks.search.entrants import Entrants, entrants
 from tasks.search.ledger import Ledger, identity
+from tasks.search.objective import goal_of
 from tasks.search.progress import Progress
 from tasks.search.sizing import sizes
 from tasks.search.space import Pair, pairs
@@ -56,7 +55,10 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
         budget=1, batch_size=params.model.batch_size, patience=params.model.patience, hidden=params.model.hidden,
         device=device,
     )  # fmt: skip
-    setting = Setting(recipes, preprocessor.inputs, plan, schema, params.evaluate, params.search.maximize, params.seed)
+    setting = Setting(
+        recipes, preprocessor.inputs, plan, schema, params.evaluate, terms.goal.metric, params.seed,
+        preprocessor.target_scale,
+    )  # fmt: skip
     ledger = Ledger(_state(outputs) / _identity(params, inputs, device))
     terms = replace(terms, sizes=sizes(terms.pairs, setting, tables))
     board = Board(terms, ledger, params.search.budget.minutes, began)
@@ -77,15 +79,6 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
 def _terms(params: Params, competing: tuple[Pair, ...], schema: Schema) -> Terms:
     """The course of the search; what does not fit into it is said."""
     search = params.search
-    limits = dict(search.subject_to)
-    if not schema.sensitive:
-        if search.maximize in BY_GROUP:
-            raise InputError(
-                f"params.yaml: search.maximize: {search.maximize} compares groups, but the data have no sensitive attribute. Choose another metric."
-            )
-        for name in [name for name in limits if name in BY_GROUP]:
-            log.warning("search: the limit on %s does not apply, as the data have no sensitive attribute", name)
-            del limits[name]
     trials = search.budget.trials
     left_out = competing[trials:] if trials is not None else ()
     if left_out:
@@ -95,7 +88,7 @@ def _terms(params: Params, competing: tuple[Pair, ...], schema: Schema) -> Terms
         )  # fmt: skip
     return Terms(
         pairs=competing[:trials], trials=trials, rounds=search.rounds, halving=search.halving,
-        rungs=search.rungs, goal=Goal(search.maximize, limits), seed=params.seed,
+        rungs=search.rungs, goal=goal_of(search, schema), seed=params.seed,
         budgets={pair.learner: full_budget(params, pair.learner) for pair in competing},
     )  # fmt: skip
 
@@ -175,7 +168,9 @@ def _write(course: Course, goal: Goal, competing: Entrants, directory: Path) -> 
         outcome = _trial(chosen, goal)
         keys = ("trial", "recipe", "learner", "values", "feasible", "violation")
         choice = {key: outcome[key] for key in keys} | {"why": why, "metrics": outcome["metrics"]}
-        companions = [{key: _trial(record, goal)[key] for key in keys} for record in companions_of(chosen, candidates)]
+        companions = [
+            {key: _trial(record, goal)[key] for key in keys} for record in companions_of(chosen, candidates, goal)
+        ]
         write_json(temporary / "choice.json", choice | {"companions": companions})
 
 

@@ -17,7 +17,8 @@ and may name the columns that it is about; without `columns` it is about all tha
 
 Beside these the schema's own expectations always run, as errors: columns are there and of their type, row ids are
 unique, numbers are finite, values are among the declared categories, classes and groups, weights are not negative.
-A class, group or cell without rows counts as 0; in missing_rate_gap a group of fewer than 30 rows is named, not judged.
+The classes of a number are its bins, those of several labels the rarest label of each row. A class, group or cell without
+rows counts as 0; in missing_rate_gap a group of fewer than 30 rows is named, not judged.
 """
 
 from __future__ import annotations

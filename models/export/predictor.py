@@ -22,6 +22,7 @@ from models.learners.learner import Model
 from models.learners.net_model import NetModel
 from models.learners.trees_model import TreesModel
 from models.predictor import Predictor
+from models.schema import CLASSES
 
 DECISION, PROBABILITIES = "decision", "probabilities"
 
@@ -42,6 +43,11 @@ def to_onnx(predictor: Predictor, name: str, properties: Mapping[str, str] | Non
     InputError, with what stands in the way, for a predictor with operations that the export does not know.
     """
     graph, schema = Graph(), predictor.schema
+    if schema.target.kind not in CLASSES:
+        raise InputError(
+            f"a model of a {schema.target.kind} target cannot be exported to ONNX; those of classes can. Score "
+            "files with `equipoise predict` instead."
+        )
     encoded = columns.encoded(graph, predictor.preprocessor)
     members = [_member(graph, model, encoded) for model in predictor.models]
 

@@ -19,6 +19,7 @@ SPARED = ("tabm",)
 _MODELS = {
     "net": "models.learners.torch:NetModel",
     "trees": "models.learners.trees_model:TreesModel",
+    "label_trees": "models.learners.label_trees:LabelTrees",
     "forest": "models.learners.forest_model:ForestModel",
     "mixture": "models.learners.mixture_model:MixtureModel",
 }

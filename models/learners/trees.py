@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
@@ -18,10 +18,11 @@ from models.balancing.component import Loss, Range, Weigher
 from models.data import Split, Statistics
 from models.learners import model_class
 from models.learners.growing_trees import Plot, grown
+from models.learners.label_trees import LabelTrees
 from models.learners.learner import Checkpoint, Input, Learner, Member, Model, OnEpoch, Outcome, Plan, TimeIsUp
 from models.learners.soundness import require_sound
 from models.learners.tree_bins import numeric_bounds, numeric_codes
-from models.learners.trees_model import export
+from models.learners.trees_model import TreesModel, export
 from models.recipe import Recipe
 
 BINS = 255
@@ -29,6 +30,8 @@ BINS = 255
 
 ROUNDS_PER_EPOCH = 5
 """Patience is told in epochs of a net; a boosting round is a smaller step, and so many of them count as one epoch."""
+
+TWO_CLASSES = "trees need two classes among the training rows, and validation rows of them"
 
 REPORT_EVERY = 10
 """Boosting rounds between two reports of progress."""
@@ -38,13 +41,13 @@ class Stopped(Exception):
     """Boosting ends early: the validation loss is not finite."""
 
 
-class Boosting(HistGradientBoostingClassifier):
+class Watched:
     """scikit-learn's boosting, with patience counted from the best round, and a call after every round.
 
     Its own rule compares with one round `patience` rounds ago and keeps the trees that came after the best.
     """
 
-    def watched(self, patience: int, after_round: Callable[[int], None]) -> Boosting:
+    def watched(self, patience: int, after_round: Callable[[int], None]) -> Self:
         """Set what happens after each round, where TimeIsUp ends boosting; not constructor parameters, so that scikit-learn leaves them alone."""
         self._patience, self._after_round, self.stopped = patience, after_round, False
         return self
@@ -60,6 +63,14 @@ class Boosting(HistGradientBoostingClassifier):
                 self.stopped = True
                 return True
         return rounds - best >= self._patience
+
+
+class Boosting(Watched, HistGradientBoostingClassifier):
+    """Of classes."""
+
+
+class NumberBoosting(Watched, HistGradientBoostingRegressor):
+    """Of a number."""
 
 
 class Trees(Learner):
@@ -141,11 +152,6 @@ class Trees(Learner):
         weights, valid_weights = (_weights(recipe, statistics, part) for part in (train, valid))
         if not (np.isfinite(weights).all() and weights.sum() > 0):
             return Outcome(None, f"{methods}: the row weights are not finite and positive")
-        known = np.isin(valid.labels.cpu().numpy(), train.labels.cpu().numpy()) & (valid_weights > 0)
-        if len(np.unique(train.labels.cpu().numpy())) < 2 or not known.any():
-            return Outcome(
-                None, f"{methods}: trees need two classes among the training rows, and validation rows of them"
-            )
         values = {k: r.default for k, r in self.space().items()} | dict(recipe.learner) | dict(member.values)
         columns = len(inputs.cardinalities)
         arguments = {
@@ -158,34 +164,77 @@ class Trees(Learner):
             "categorical_features": np.arange(columns + inputs.numeric) < columns,
         }
         if recipe.grow is not None:
+            if len(np.unique(train.labels.cpu().numpy())) < 2:
+                return Outcome(None, f"{methods}: {TWO_CLASSES}")
             plot = Plot(train, valid, inputs, codes, bounds, table(train, codes, bounds), weights, valid_weights)
             outcome = grown(recipe.grow, member, plan, plot, arguments)
             with contextlib.suppress(TimeIsUp):
                 report(plan.budget)
             return outcome
-        boosting = Boosting(
-            **arguments,
-            max_iter=plan.budget,
-            early_stopping=True,
-            scoring="loss",
-            tol=0.0,
-            random_state=member.seed,
-        ).watched(plan.patience * ROUNDS_PER_EPOCH, report)
+        boosted = _Boosted(
+            codes,
+            bounds,
+            (table(train, codes, bounds), table(valid, codes, bounds)),
+            (weights, valid_weights),
+            {**arguments, "max_iter": plan.budget, "random_state": member.seed},
+            plan.patience * ROUNDS_PER_EPOCH,
+        )
+        truth = [part.truth.cpu().numpy() for part in (train, valid)]
         try:
-            boosting.fit(
-                table(train, codes, bounds),
-                train.labels.cpu().numpy(),
-                sample_weight=weights,
-                X_val=table(valid, codes, bounds)[known],
-                y_val=valid.labels.cpu().numpy()[known],
-                sample_weight_val=valid_weights[known],
-            )
+            if train.task == "multilabel":
+                return boosted.labels(truth[0], truth[1], report)
+            if train.task == "regression":
+                return boosted.fit(NumberBoosting, truth[0][:, 0], truth[1][:, 0], report, 1)
+            return boosted.fit(Boosting, truth[0], truth[1], report, train.classes)
         except Stopped as reason:
             return Outcome(None, f"{methods}: {reason}")
+
+
+class _Boosted(NamedTuple):
+    """What all ensembles of one member share: the encoded training and validation rows, their weights, the settings."""
+
+    codes: list[NDArray[np.float64]]
+    bounds: list[NDArray[np.float32]]
+    rows: tuple[NDArray[np.float64], NDArray[np.float64]]
+    weights: tuple[NDArray[np.float64], NDArray[np.float64]]
+    arguments: Mapping[str, Any]
+    patience: int
+
+    def fit(
+        self,
+        kind: type[Boosting | NumberBoosting],
+        truth: NDArray[Any],
+        valid_truth: NDArray[Any],
+        report: Callable[[int], None],
+        classes: int,
+    ) -> Outcome:
+        """One ensemble with the trees up to its best round; raises Stopped where it cannot be trained."""
+        known = self.weights[1] > 0
+        if kind is Boosting:
+            known &= np.isin(valid_truth, truth)
+            if len(np.unique(truth)) < 2 or not known.any():
+                raise Stopped(TWO_CLASSES)
+        boosting = kind(**self.arguments, early_stopping=True, scoring="loss", tol=0.0).watched(self.patience, report)
+        boosting.fit(
+            self.rows[0], truth, sample_weight=self.weights[0], X_val=self.rows[1][known], y_val=valid_truth[known],
+            sample_weight_val=self.weights[1][known],
+        )  # fmt: skip
         losses = [-float(score) for score in boosting.validation_score_]
         best = max(1, int(np.argmin(losses)))
-        model = export(boosting, best, codes, bounds, train.classes, len(train))
-        return Outcome(model, None, len(losses) - 1, losses[1:], boosting.stopped and len(losses) - 1 < plan.budget)
+        model = export(boosting, best, self.codes, self.bounds, classes, len(truth))
+        cut = boosting.stopped and len(losses) - 1 < self.arguments["max_iter"]
+        return Outcome(model, None, len(losses) - 1, losses[1:], cut)
+
+    def labels(self, truth: NDArray[Any], valid_truth: NDArray[Any], report: Callable[[int], None]) -> Outcome:
+        """One ensemble per label [n, L]; the history is the mean over the labels, as far as all of them came."""
+        each = [
+            self.fit(Boosting, truth[:, i].astype(np.int64), valid_truth[:, i].astype(np.int64), report, 2)
+            for i in range(truth.shape[1])
+        ]
+        model = LabelTrees([cast("TreesModel", outcome.model) for outcome in each])
+        shortest = min(len(outcome.history) for outcome in each)
+        history = np.mean([outcome.history[:shortest] for outcome in each], axis=0).tolist()
+        return Outcome(model, None, max(outcome.budget_used for outcome in each), history)
 
 
 def category_codes(categories: Tensor, cardinalities: tuple[int, ...]) -> list[NDArray[np.float64]]:

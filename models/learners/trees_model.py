@@ -16,7 +16,7 @@ from models.learners.learner import Model
 from models.learners.tree_bins import as_values
 
 if TYPE_CHECKING:
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 CELLS = 1 << 16
 """Rows x trees that are evaluated at once: half a megabyte, which stays in a core's cache; more on an accelerator."""
@@ -81,8 +81,10 @@ class TreesModel(Model):
         return self.logits_of(self.raw(split))
 
     def logits_of(self, raw: Tensor) -> Tensor:
-        """Raw predictions [n, K] float64 -> logits [n, C] float32."""
+        """Raw predictions [n, K] float64 -> logits [n, C] float32; of a number it is what is predicted [n, 1]."""
         present, classes = self._architecture["present"], self._architecture["classes"]
+        if classes == 1:
+            return raw.float()
         if raw.shape[1] == 1:
             raw = torch.cat([torch.zeros_like(raw), raw], 1)
         if len(present) < classes:
@@ -165,7 +167,7 @@ def _compile(tensors: Mapping[str, Tensor], trees: int, cardinalities: list[int]
 
 
 def export(
-    boosting: HistGradientBoostingClassifier,
+    boosting: HistGradientBoostingClassifier | HistGradientBoostingRegressor,
     rounds: int,
     codes: list[NDArray[np.float64]],
     bounds: list[NDArray[np.float32]],
@@ -211,7 +213,7 @@ def export(
     arrays["goes_left"] = np.concatenate(goes_left)
     arrays["base"] = np.asarray(boosting._baseline_prediction, dtype=np.float64).reshape(-1)
     architecture = {
-        "cardinalities": [len(code) for code in codes], "classes": classes, "present": [int(c) for c in boosting.classes_],
+        "cardinalities": [len(code) for code in codes], "classes": classes, "present": [int(c) for c in getattr(boosting, "classes_", ())],
         "rows": rows, "trees": len(predictors),
     }  # fmt: skip
     return TreesModel(architecture, {name: torch.from_numpy(array.copy()) for name, array in arrays.items()})

@@ -15,8 +15,9 @@ import numpy as np
 
 from models.metrics import intervals
 from models.metrics.calibration import FROM_LOSSES, mean_loss
-from models.metrics.classification import FROM_CONFUSION, confusion_matrix
+from models.metrics.classification import confusion_matrix
 from models.metrics.intervals import NONE, Interval
+from models.metrics.ordered import FROM_DECISIONS
 from models.metrics.ranking import FROM_RANKING, rankings
 from models.metrics.scored import Floats, Scored
 from models.seeds import derive_seed
@@ -84,7 +85,7 @@ def of_metrics(
 
     `about` names the rows; a metric's interval does not depend on which others are asked for with it.
     """
-    from_counts = [name for name in names if name in FROM_CONFUSION]
+    from_counts = [name for name in names if name in FROM_DECISIONS]
     from_scores = [name for name in names if name in FROM_RANKING or name in FROM_LOSSES]
     result: dict[str, Interval] = {}
     fewest = int(scored.class_counts.min())
@@ -92,7 +93,7 @@ def of_metrics(
         confusion = confusion_matrix(scored.labels, scored.decisions, scored.classes)
         cells = cell_weights(with_unseen_errors(confusion), draws, generator(seed, about, "counts"))
         for name in from_counts:
-            formula = FROM_CONFUSION[name]
+            formula = FROM_DECISIONS[name]
             result[name] = percentile(formula(cells), float(formula(confusion)), confidence, fewest)
     if from_scores and len(scored):
         values, drawn = _draw_scores(from_scores, scored, draws, generator(seed, about, "scores"))

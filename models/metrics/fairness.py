@@ -106,17 +106,17 @@ def gap(name: str, confusion: Floats, masks: dict[Kind, Bools]) -> Floats:
     success) is no comparison.
     """
     spec = GAPS[name]
-    parts = [_compare(rates(kind, confusion), masks[kind], spec.how) for kind in spec.kinds]
+    parts = [compare(rates(kind, confusion), masks[kind], spec.how) for kind in spec.kinds]
     values = np.concatenate(parts, axis=-1)
     possible = all(bool((masks[kind].sum(-1) >= 2).any()) for kind in spec.kinds)
     if not possible:
         return np.full(values.shape[:-1], np.nan)
-    return _nan_extreme(values, np.fmax if spec.how == "difference" else np.fmin)
+    return extreme(values, np.fmax if spec.how == "difference" else np.fmin)
 
 
 def worst_group_accuracy(confusion: Floats, enough: Bools) -> Floats:
     """The lowest accuracy of the groups [G] let in, from group confusions [..., G, C, C]; NaN if none is."""
-    return _nan_extreme(np.where(enough, group_accuracy(confusion), np.nan), np.fmin)
+    return extreme(np.where(enough, group_accuracy(confusion), np.nan), np.fmin)
 
 
 def group_accuracy(confusion: Floats) -> Floats:
@@ -126,7 +126,7 @@ def group_accuracy(confusion: Floats) -> Floats:
 
 def ece_worst_group(errors: Floats, enough: Bools) -> Floats:
     """The largest calibration error [..., G] of the groups [G] let in; NaN if none is."""
-    return _nan_extreme(np.where(enough, errors, np.nan), np.fmax)
+    return extreme(np.where(enough, errors, np.nan), np.fmax)
 
 
 def enough_rows(grouping: Grouping, evidence: Evidence) -> Bools:
@@ -134,15 +134,15 @@ def enough_rows(grouping: Grouping, evidence: Evidence) -> Bools:
     return grouping.counts >= max(evidence.rows, 1)
 
 
-def _compare(rate: Rates, mask: Bools, how: str) -> Floats:
+def compare(rate: Rates, mask: Bools, how: str) -> Floats:
     """Largest minus smallest, or smallest over largest, per compared class [..., K]; NaN with fewer than two groups."""
     share = np.where(mask, divide(rate.successes, rate.trials), np.nan)
-    low, high = _nan_extreme(share, np.fmin), _nan_extreme(share, np.fmax)
+    low, high = extreme(share, np.fmin), extreme(share, np.fmax)
     value = high - low if how == "difference" else divide(low, np.asarray(high))
     return np.where(mask.sum(-1) >= 2, value, np.nan)
 
 
-def _nan_extreme(values: Floats, which: np.ufunc) -> Floats:
+def extreme(values: Floats, which: np.ufunc) -> Floats:
     """Minimum (np.fmin) or maximum (np.fmax) over the last axis of what is defined; NaN where nothing is."""
     result: Floats = which.reduce(values, axis=-1, initial=np.nan)
     return result

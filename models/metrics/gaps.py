@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from models.metrics import intervals
+from models.metrics import intervals, labels, means, numbers
 from models.metrics.calibration import bin_sums, ece
 from models.metrics.fairness import (
     GAPS,
     Kind,
+    Rates,
     compared_classes,
     ece_worst_group,
     enough_rows,
+    extreme,
     gap,
     group_confusion,
     rates,
@@ -23,9 +25,12 @@ from models.metrics.fairness import (
 )
 from models.metrics.figures import Sufficiency, Terms, rows_in_words
 from models.metrics.intervals import Interval
-from models.metrics.names import BY_GROUP, BY_NAME
+from models.metrics.labels import Labels
+from models.metrics.names import BY_NAME, by_group_for
+from models.metrics.numbers import Numbers
+from models.metrics.reach import Rows
 from models.metrics.score import KINDS
-from models.metrics.scored import Bools, Floats, Grouping, Scored
+from models.metrics.scored import Bools, Floats, Grouping
 
 
 @dataclass(frozen=True)
@@ -55,31 +60,44 @@ class GapFigure:
 
 @dataclass(frozen=True)
 class Counted:
-    """The counts that comparisons of groups are made from, and which groups have the evidence for what."""
+    """The counts that comparisons of groups are made from, and which groups have the evidence for what.
+
+    `confusion` is [G, C, C] of classes, [L, G, 2, 2] of labels, and empty of numbers, as are `families`, the compared
+    rates by kind.
+    """
 
     grouping: Grouping
     confusion: Floats
     masks: dict[Kind, Bools]
     enough: Bools
+    families: dict[Kind, Rates]
 
     @staticmethod
-    def of(scored: Scored, grouping: Grouping, terms: Terms) -> Counted:
+    def of(scored: Rows, grouping: Grouping, terms: Terms) -> Counted:
         """Count once for all comparisons of one attribute."""
-        confusion = group_confusion(scored, grouping.ids, len(grouping.groups))
-        masks: dict[Kind, Bools] = {kind: usable(kind, confusion, terms.evidence) for kind in KINDS}
-        return Counted(grouping, confusion, masks, enough_rows(grouping, terms.evidence))
+        enough, groups = enough_rows(grouping, terms.evidence), len(grouping.groups)
+        masks: dict[Kind, Bools]
+        if isinstance(scored, Numbers):
+            return Counted(grouping, np.zeros(0), {}, enough, {})
+        if isinstance(scored, Labels):
+            confusion = labels.confusions(scored, None, grouping.ids, groups)
+            masks = {kind: labels.usable(kind, confusion, terms.evidence) for kind in KINDS}
+            return Counted(grouping, confusion, masks, enough, {kind: labels.rates(kind, confusion) for kind in KINDS})
+        confusion = group_confusion(scored, grouping.ids, groups)
+        masks = {kind: usable(kind, confusion, terms.evidence) for kind in KINDS}
+        return Counted(grouping, confusion, masks, enough, {kind: rates(kind, confusion) for kind in KINDS})
 
 
-def gap_figures(scored: Scored, classes: Sequence[str], grouping: Grouping, terms: Terms) -> dict[str, GapFigure]:
+def gap_figures(scored: Rows, classes: Sequence[str], grouping: Grouping, terms: Terms) -> dict[str, GapFigure]:
     """Every comparison between the groups of one attribute, by name."""
     counted = Counted.of(scored, grouping, terms)
-    return {name: gap_figure(name, scored, classes, counted, terms) for name in BY_GROUP}
+    return {name: gap_figure(name, scored, classes, counted, terms) for name in by_group_for(scored.task)}
 
 
-def gap_figure(name: str, scored: Scored, classes: Sequence[str], counted: Counted, terms: Terms) -> GapFigure:
+def gap_figure(name: str, scored: Rows, classes: Sequence[str], counted: Counted, terms: Terms) -> GapFigure:
     """One comparison between the groups of one attribute."""
     if name in GAPS:
-        return _rate_gap(name, classes, counted, terms)
+        return _rate_gap(name, scored, classes, counted, terms)
     grouping, enough = counted.grouping, counted.enough
     left_out = {
         group: f"{rows_in_words(rows)}, needs {max(terms.evidence.rows, 1)}"
@@ -87,6 +105,12 @@ def gap_figure(name: str, scored: Scored, classes: Sequence[str], counted: Count
         if not fine
     }
     used = tuple(group for group, fine in zip(grouping.groups, enough, strict=True) if fine)
+    if isinstance(scored, Numbers):
+        return _gap_figure(*_of_errors(name, scored, counted, terms), grouping, used, left_out, _lacking(name))
+    if isinstance(scored, Labels):
+        shares = np.where(enough, labels.group_accuracy(scored, grouping), np.nan)
+        found = means.of_smallest(labels.right_shares(scored), grouping.ids, enough, terms.confidence)
+        return _gap_figure(float(extreme(shares, np.fmin)), found, grouping, used, left_out, _lacking(name))
     if name == "worst_group_accuracy":
         hits = np.diagonal(counted.confusion, axis1=-2, axis2=-1).sum(-1)
         value = float(worst_group_accuracy(counted.confusion, enough))
@@ -95,7 +119,21 @@ def gap_figure(name: str, scored: Scored, classes: Sequence[str], counted: Count
         sums = bin_sums(scored, terms.bins, keys=grouping.ids, groups=len(grouping.groups))
         value = float(ece_worst_group(ece(sums), enough))
         found = intervals.of_largest_ece(sums[:, enough], terms.confidence)
-    return _gap_figure(value, found, grouping, used, left_out, "no group has enough rows")
+    return _gap_figure(value, found, grouping, used, left_out, _lacking(name))
+
+
+def _lacking(name: str) -> str:
+    """Why nothing could be compared."""
+    return "no group has enough rows" if "worst" in name else "fewer than two groups have enough rows"
+
+
+def _of_errors(name: str, scored: Numbers, counted: Counted, terms: Terms) -> tuple[float, Interval]:
+    """A comparison of errors, and its interval."""
+    grouping, enough = counted.grouping, counted.enough
+    value = float(numbers.compared(name, scored, grouping, enough)(None))
+    errors = scored.errors if name == "mean_error_difference" else np.abs(scored.errors)
+    limits = means.of_largest if name == "worst_group_mae" else means.of_gap
+    return value, limits(errors, grouping.ids, enough, terms.confidence)
 
 
 def worst(name: str, by_attribute: Mapping[str, GapFigure]) -> str | None:
@@ -107,37 +145,39 @@ def worst(name: str, by_attribute: Mapping[str, GapFigure]) -> str | None:
     return pick(found, key=lambda attribute: found[attribute])
 
 
-def _rate_gap(name: str, classes: Sequence[str], counted: Counted, terms: Terms) -> GapFigure:
+def _rate_gap(name: str, scored: Rows, classes: Sequence[str], counted: Counted, terms: Terms) -> GapFigure:
     """A largest difference or smallest ratio of rates."""
     spec, confusion = GAPS[name], counted.confusion
+    names = list(classes) if isinstance(scored, Labels) else [classes[c] for c in compared_classes(len(classes))]
     left_out: dict[str, str] = {}
     used: dict[str, None] = {}
     for g, group in enumerate(counted.grouping.groups):
-        found = [why for kind in spec.kinds for why in _reasons(kind, g, classes, counted, terms)]
+        found = [why for kind in spec.kinds for why in _reasons(kind, g, names, counted, terms)]
         reasons = list(dict.fromkeys(found))
         if reasons:
             left_out[group] = reasons[0] if len(reasons) == 1 else f"{reasons[0]}, and {len(reasons) - 1} more"
         if any(counted.masks[kind][:, g].any() for kind in spec.kinds):
             used[group] = None
-    families = [(rates(kind, confusion), counted.masks[kind]) for kind in spec.kinds]
-    value = float(gap(name, confusion, counted.masks))
+    families = [(counted.families[kind], counted.masks[kind]) for kind in spec.kinds]
+    made = labels.gap if isinstance(scored, Labels) else gap
+    value = float(made(name, confusion, counted.masks))
     interval = intervals.of_difference_gap if spec.how == "difference" else intervals.of_ratio_gap
     compared = all(bool((counted.masks[kind].sum(-1) >= 2).any()) for kind in spec.kinds)
     note = "every rate is 0, and 0 / 0 is no ratio" if compared else "fewer than two groups have enough rows"
     return _gap_figure(value, interval(families, terms.confidence), counted.grouping, tuple(used), left_out, note)
 
 
-def _reasons(kind: Kind, g: int, classes: Sequence[str], counted: Counted, terms: Terms) -> list[str]:
-    """Why group g does not take part in a comparison of this kind, one reason per class; none when it does."""
-    rows = int(counted.confusion[g].sum())
+def _reasons(kind: Kind, g: int, names: Sequence[str], counted: Counted, terms: Terms) -> list[str]:
+    """Why group g does not take part in a comparison of this kind, one reason per compared class; none when it does."""
+    rows = int(counted.grouping.counts[g])
     mask = counted.masks[kind][:, g]
     if rows < max(terms.evidence.rows, 1):
         return [f"{rows_in_words(rows)}, needs {max(terms.evidence.rows, 1)}"]
-    trials = rates(kind, counted.confusion).trials[:, g]
+    trials = counted.families[kind].trials[:, g]
     other = "of class" if kind == "true_positive_rate" else "not of class"
     return [
-        f"{rows_in_words(trials[k])} {other} '{classes[c]}', needs {max(terms.evidence.per_class, 1)}"
-        for k, c in enumerate(compared_classes(len(classes)))
+        f"{rows_in_words(trials[k])} {other} '{name}', needs {max(terms.evidence.per_class, 1)}"
+        for k, name in enumerate(names)
         if not mask[k]
     ]
 

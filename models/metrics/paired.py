@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.metrics import labels, numbers
 from models.metrics.bootstrap import expansion, percentile, row_weights
 from models.metrics.calibration import FROM_LOSSES, bin_errors, bin_sums, ece, mean_loss
-from models.metrics.classification import FROM_CONFUSION, confusion_matrix, divide, recall
+from models.metrics.classification import confusion_matrix, divide, recall
 from models.metrics.extremes import difference_of_largest, difference_of_largest_sums, difference_of_sums
 from models.metrics.fairness import (
     GAPS,
     Kind,
+    Rates,
     ece_worst_group,
+    extreme,
     gap,
     group_accuracy,
     group_confusion,
@@ -22,12 +24,19 @@ from models.metrics.fairness import (
     worst_group_accuracy,
 )
 from models.metrics.intervals import NONE, Interval, of_share
+from models.metrics.labels import Labels
+from models.metrics.measures import Measure
 from models.metrics.names import BY_NAME
+from models.metrics.numbers import Numbers
+from models.metrics.ordered import FROM_DECISIONS
 from models.metrics.ranking import FROM_RANKING, rankings
+from models.metrics.reach import Rows
 from models.metrics.scored import Bools, Floats, Grouping, Ints, Scored
 
-Measure = Callable[[Floats | None], Floats]
-_BOUNDS = {"ece": difference_of_sums, "ece_worst_group": difference_of_largest_sums}
+_BOUNDS = {
+    "ece": difference_of_sums, "ece_worst_group": difference_of_largest_sums, "bias": difference_of_sums,
+    "calibration_slope_error": difference_of_sums,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,16 +50,25 @@ class Comparison:
     enough: Bools | None = None
 
     @property
+    def groups(self) -> tuple[Grouping, Bools]:
+        """The groups and which of them have the evidence; a comparison that was given none is a mistake."""
+        if self.grouping is None or self.enough is None:
+            raise ValueError(f"{self.metric} compares groups and was given none")
+        return self.grouping, self.enough
+
+    @property
     def decisions_only(self) -> bool:
         """Whether the metric sees decisions and no probabilities."""
-        return self.metric in FROM_CONFUSION or self.metric in GAPS or self.metric == "worst_group_accuracy"
+        return self.metric in FROM_DECISIONS or self.metric in GAPS or self.metric == "worst_group_accuracy"
 
 
-def measure(what: Comparison, scored: Scored) -> Measure:
+def measure(what: Comparison, scored: Rows) -> Measure:
     """The metric as a function of row weights [draws, n], or of None for the estimate: what a bootstrap repeats."""
     metric = what.metric
-    if metric in FROM_CONFUSION:
-        return lambda w: FROM_CONFUSION[metric](confusion_matrix(scored.labels, scored.decisions, scored.classes, w))
+    if not isinstance(scored, Scored):
+        return _measure_labels(what, scored) if isinstance(scored, Labels) else _measure_numbers(what, scored)
+    if metric in FROM_DECISIONS:
+        return lambda w: FROM_DECISIONS[metric](confusion_matrix(scored.labels, scored.decisions, scored.classes, w))
     if metric in FROM_RANKING:
         orders = rankings(scored)
         return lambda w: np.asarray(np.mean([FROM_RANKING[metric](*order.sums(w)) for order in orders], axis=0))
@@ -59,9 +77,8 @@ def measure(what: Comparison, scored: Scored) -> Measure:
         return lambda w: mean_loss(losses, w)
     if metric == "ece":
         return lambda w: ece(bin_sums(scored, what.bins, w))[..., 0]
-    if what.grouping is None or what.enough is None or what.masks is None:
-        raise ValueError(f"{metric} compares groups and was given none")
-    ids, groups, enough, masks = what.grouping.ids, len(what.grouping.groups), what.enough, what.masks
+    grouping, enough = what.groups
+    ids, groups, masks = grouping.ids, len(grouping.groups), what.masks or {}
     if metric == "ece_worst_group":
         return lambda w: ece_worst_group(ece(bin_sums(scored, what.bins, w, ids, groups)), enough)
     if metric == "worst_group_accuracy":
@@ -69,13 +86,59 @@ def measure(what: Comparison, scored: Scored) -> Measure:
     return lambda w: gap(metric, group_confusion(scored, ids, groups, w), masks)
 
 
-def parts(what: Comparison, scored: Scored) -> Measure | None:
+def _measure_numbers(what: Comparison, rows: Numbers) -> Measure:
+    if what.metric in numbers.MEASURES:
+        return numbers.MEASURES[what.metric](rows)
+    return numbers.compared(what.metric, rows, *what.groups)
+
+
+def _measure_labels(what: Comparison, rows: Labels) -> Measure:
+    if what.metric in labels.MEASURES:
+        return labels.MEASURES[what.metric](rows)
+    if what.metric == "ece":
+        return lambda w: labels.mean_ece(rows, what.bins, w)
+    grouping, enough = what.groups
+    if what.metric == "worst_group_accuracy":
+        return lambda w: extreme(np.where(enough, labels.group_accuracy(rows, grouping, w), np.nan), np.fmin)
+    masks, groups = what.masks or {}, len(grouping.groups)
+    return lambda w: labels.gap(what.metric, labels.confusions(rows, w, grouping.ids, groups), masks)
+
+
+def _label_parts(what: Comparison, rows: Labels) -> Measure | None:
+    """As `parts`, of labels."""
+    metric, grouping = what.metric, what.grouping
+    if metric == "ece":
+        each = [rows.one(i) for i in range(rows.count)]
+        return lambda w: (
+            np.concatenate([bin_errors(bin_sums(one, what.bins, w))[..., 0, :] for one in each], -1) / len(each)
+        )
+    if metric == "worst_class_recall":
+        return lambda w: -recall(labels.confusions(rows, w)[..., 0, :, :])[..., 1]
+    if grouping is None:
+        return None
+    if metric == "worst_group_accuracy":
+        return lambda w: -labels.group_accuracy(rows, grouping, w)[..., what.groups[1]]
+    if metric not in GAPS:
+        return None
+
+    def pairs(w: Floats | None) -> Floats:
+        confusion = labels.confusions(rows, w, grouping.ids, len(grouping.groups))
+        return _pairs(what, {kind: labels.rates(kind, confusion) for kind in GAPS[metric].kinds})
+
+    return pairs
+
+
+def parts(what: Comparison, scored: Rows) -> Measure | None:
     """The parts of a metric with kinks, None for a smooth one, which has none.
 
     [draws, m] of which it is the largest (negated: the smallest) or the sum of absolutes; [draws, m, t] for the largest
     of m sums of absolutes.
     """
     metric, grouping, enough = what.metric, what.grouping, what.enough
+    if isinstance(scored, Numbers):
+        return numbers.parts(metric, scored, grouping, enough)
+    if isinstance(scored, Labels):
+        return _label_parts(what, scored)
     if metric == "ece":
         return lambda w: bin_errors(bin_sums(scored, what.bins, w))[..., 0, :]
     if metric == "worst_class_recall":
@@ -88,16 +151,21 @@ def parts(what: Comparison, scored: Scored) -> Measure | None:
     if metric == "worst_group_accuracy":
         return lambda w: -group_accuracy(group_confusion(scored, ids, groups, w))[..., enough]
     if metric in GAPS:
-        return lambda w: _pairs(what, group_confusion(scored, ids, groups, w))
+
+        def pairs(w: Floats | None) -> Floats:
+            confusion = group_confusion(scored, ids, groups, w)
+            return _pairs(what, {kind: rates(kind, confusion) for kind in GAPS[metric].kinds})
+
+        return pairs
     return None
 
 
-def _pairs(what: Comparison, confusion: Floats) -> Floats:
+def _pairs(what: Comparison, families: dict[Kind, Rates]) -> Floats:
     """Differences, or negated ratios, of the rates that a gap compares, for all ordered pairs of groups [..., m]."""
     assert what.masks is not None
     spec, found = GAPS[what.metric], []
     for kind in spec.kinds:
-        rate = rates(kind, confusion)
+        rate = families[kind]
         share = divide(rate.successes, rate.trials)
         for k, mask in enumerate(what.masks[kind]):
             of_groups = share[..., k, :][..., mask]
@@ -111,7 +179,7 @@ def _pairs(what: Comparison, confusion: Floats) -> Floats:
 
 
 def paired_difference(
-    what: Comparison, candidate: Scored, champion: Scored, draws: int, confidence: float, rng: np.random.Generator
+    what: Comparison, candidate: Rows, champion: Rows, draws: int, confidence: float, rng: np.random.Generator
 ) -> tuple[float, Interval]:
     """candidate - champion, with the same row weights for both in every resample: (estimate, interval), NaN if undefined.
 
@@ -121,13 +189,12 @@ def paired_difference(
     value = float(measure(what, candidate)(None)) - float(measure(what, champion)(None))
     if not np.isfinite(value):
         return value, NONE
-    same = np.array_equal(candidate.decisions, champion.decisions)
-    if same and np.array_equal(candidate.probabilities, champion.probabilities):
+    if candidate.same_as(champion):  # type: ignore[arg-type]  # both are rows of one kind of target
         return value, Interval(value, value)
-    fewest = int(candidate.class_counts.min())
+    fewest = candidate.fewest(what.metric)
     estimates = [part(None) for part in (parts(what, candidate), parts(what, champion)) if part is not None]
     unseen = 0
-    if what.decisions_only:
+    if what.decisions_only and isinstance(candidate, Scored) and isinstance(champion, Scored):
         what, candidate, champion, unseen = _with_unseen_disagreement(what, candidate, champion)
     repeat = [(parts(what, one) if estimates else None) or measure(what, one) for one in (candidate, champion)]
     drawn: list[list[Floats]] = []
@@ -141,7 +208,7 @@ def paired_difference(
         found = found if BY_NAME[what.metric].better == "lower" else Interval(-found.high, -found.low)
     else:
         found = percentile(a - b, value, confidence, fewest)
-    if found.high - found.low < 1e-12:
+    if found.high - found.low < 1e-12 and not isinstance(candidate, Numbers):
         # Both rank perfectly, say. No more is known than the rarest class can show.
         reach = of_share(0, fewest, confidence).high
         return value, Interval(value - reach, value + reach)
@@ -164,7 +231,9 @@ def _with_unseen_disagreement(
     decided: tuple[Ints, Ints] = (np.r_[right, wrong], np.r_[wrong, right])
     filler = np.full((len(labels), classes), 1 / classes)
     extended = [
-        Scored(np.r_[old.labels, labels], np.r_[old.decisions, new], np.vstack([old.probabilities, filler]))
+        Scored(
+            np.r_[old.labels, labels], np.r_[old.decisions, new], np.vstack([old.probabilities, filler]), old.ordered
+        )
         for old, new in zip((candidate, champion), decided, strict=True)
     ]
     if what.grouping is not None:

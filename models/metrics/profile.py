@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.metrics.estimated import expected_confusion
 from models.metrics.scored import Floats
 from models.preprocess import numeric_values
-from models.schema import Schema
+from models.schema import CLASSES, Schema
 from models.values import as_text
 
 KNOTS = 200
@@ -81,6 +81,7 @@ Column = Annotated[Numbers | Categories, Field(discriminator="kind")]
 class Profile(_Frozen):
     """Columns and groups by name; of each class the distribution of its probability; decisions by class.
 
+    Of several labels scores and decisions are by label, of a number the one score is the number; neither has `expected`.
     `expected` are the expected counts [C][C] by label and decision, as if the probabilities were true: estimates without
     labels are held against what they would have said of these rows.
     """
@@ -116,22 +117,28 @@ def groups_of(rows: pd.DataFrame, schema: Schema) -> dict[str, Numbers | Categor
 def profile_of(
     rows: pd.DataFrame,
     schema: Schema,
-    decisions: NDArray[np.int64],
+    decisions: NDArray[Any],
     probabilities: Floats,
     like: Profile | None = None,
 ) -> Profile:
-    """The profile of typed rows and of what a model says of them: class ids [n] and probabilities [n, C].
+    """The profile of typed rows and of what a model says of them, as `Predictor.predict` gives it.
 
     `like` is the reference that it will be held against: numeric columns are then described at the reference's values.
     """
-    classes = schema.target.classes
-    counted = np.bincount(decisions, minlength=len(classes))
+    kind, classes, expected = schema.target.kind, schema.target.classes, np.zeros((0, 0))
+    if kind == "regression":
+        classes, counted, probabilities = ("prediction",), np.zeros(0, np.int64), decisions[:, None]
+    elif kind in CLASSES:
+        counted = np.bincount(decisions, minlength=len(classes))
+        expected = expected_confusion(decisions, probabilities).round(3)
+    else:
+        counted = decisions.sum(0)
     known = {name: like.scores[name].values if like else None for name in classes}
     return Profile(
         rows=len(rows),
         columns=columns_of(rows, schema, like),
         groups=groups_of(rows, schema),
         scores={name: Numbers.of(probabilities[:, c], known[name]) for c, name in enumerate(classes)},
-        decisions={name: int(counted[c]) for c, name in enumerate(classes)},
-        expected=tuple(tuple(row) for row in expected_confusion(decisions, probabilities).round(3).tolist()),
+        decisions={name: int(rows_of) for name, rows_of in zip(classes, counted, strict=False)},
+        expected=tuple(tuple(row) for row in expected.tolist()),
     )

@@ -8,20 +8,26 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from models.errors import InputError
+from models.metrics import labels as of_labels
+from models.metrics import numbers as of_numbers
 from models.metrics.calibration import FROM_LOSSES, bin_sums, ece, mean_loss
-from models.metrics.classification import FROM_CONFUSION, confusion_matrix
+from models.metrics.classification import confusion_matrix
 from models.metrics.fairness import (
     GAPS,
     Evidence,
     Kind,
     ece_worst_group,
     enough_rows,
+    extreme,
     gap,
     group_confusion,
     usable,
     worst_group_accuracy,
 )
-from models.metrics.names import BY_GROUP, BY_NAME, METRICS
+from models.metrics.labels import Labels
+from models.metrics.names import BY_NAME, by_group_for, names_for, overall_for
+from models.metrics.numbers import Numbers
+from models.metrics.ordered import FROM_DECISIONS
 from models.metrics.ranking import FROM_RANKING, rankings
 from models.metrics.scored import Bools, Floats, Grouping, Scored
 
@@ -37,7 +43,7 @@ def score_all(
     bins: int = 15,
     evidence: Evidence | None = None,
 ) -> dict[str, float | None]:
-    """All metrics of `names.METRICS` by name; None where one is not defined.
+    """All metrics of a target of classes by name; None where one is not defined.
 
     labels, decisions [n] class ids; probabilities [n, C]; group ids [n] per attribute; weights [n], one each without.
     A comparison of groups takes the worst attribute; groups with fewer rows than `evidence` asks for are left out of it
@@ -47,22 +53,42 @@ def score_all(
     row = None if weights is None else np.asarray(weights, dtype=np.float64)
     if row is not None and (row.shape != (len(scored),) or not np.isfinite(row).all() or (row < 0).any()):
         raise InputError(f"weights must be {len(scored)} finite numbers of at least 0.")
-    values = overall(scored, row, bins)
+    return score_rows(scored, groups_by_attribute, row, bins, evidence)
+
+
+def score_rows(
+    rows: Scored | Labels | Numbers,
+    groups_by_attribute: Mapping[str, ArrayLike],
+    weights: Floats | None = None,
+    bins: int = 15,
+    evidence: Evidence | None = None,
+) -> dict[str, float | None]:
+    """All metrics of scored rows of any kind of target, as `score_all` gives those of classes."""
+    values = overall(rows, weights, bins)
     by_attribute = [
-        compare_groups(scored, grouping_of_ids(name, ids, len(scored)), evidence or Evidence(), row, bins)
+        compare_groups(rows, grouping_of_ids(name, ids, len(rows)), evidence or Evidence(), weights, bins)
         for name, ids in groups_by_attribute.items()
     ]
-    for name in BY_GROUP:
+    for name in by_group_for(rows.task):
         found = [v for v in (one[name] for one in by_attribute) if v is not None]
         worst = min if BY_NAME[name].better == "higher" else max
         values[name] = worst(found) if found else None
-    return {name: values[name] for name in METRICS}
+    return {name: values[name] for name in names_for(rows.task)}
 
 
-def overall(scored: Scored, weights: Floats | None = None, bins: int = 15) -> dict[str, float | None]:
+def overall(
+    scored: Scored | Labels | Numbers, weights: Floats | None = None, bins: int = 15
+) -> dict[str, float | None]:
     """The metrics over all rows, by name; None where one is not defined."""
+    if isinstance(scored, Numbers):
+        return {name: _number(of_numbers.MEASURES[name](scored)(weights)) for name in overall_for(scored.task)}
+    if isinstance(scored, Labels):
+        found = {name: _number(measure(scored)(weights)) for name, measure in of_labels.MEASURES.items()}
+        found["ece"] = _number(of_labels.mean_ece(scored, bins, weights))
+        return {name: found[name] for name in overall_for(scored.task)}
     confusion = confusion_matrix(scored.labels, scored.decisions, scored.classes, weights)
-    values = {name: _number(formula(confusion)) for name, formula in FROM_CONFUSION.items()}
+    known = overall_for(scored.task)
+    values = {name: _number(formula(confusion)) for name, formula in FROM_DECISIONS.items() if name in known}
     sums = [ranking.sums(weights) for ranking in rankings(scored)]
     for name, area in FROM_RANKING.items():
         values[name] = _number(float(np.mean([area(*pair) for pair in sums])))
@@ -73,10 +99,22 @@ def overall(scored: Scored, weights: Floats | None = None, bins: int = 15) -> di
 
 
 def compare_groups(
-    scored: Scored, grouping: Grouping, evidence: Evidence, weights: Floats | None = None, bins: int = 15
+    scored: Scored | Labels | Numbers,
+    grouping: Grouping,
+    evidence: Evidence,
+    weights: Floats | None = None,
+    bins: int = 15,
 ) -> dict[str, float | None]:
     """The comparisons between the groups of one attribute, by name; None where fewer than two can be compared."""
     groups = len(grouping.groups)
+    if isinstance(scored, Numbers):
+        enough = enough_rows(grouping, evidence)
+        return {
+            name: _number(of_numbers.compared(name, scored, grouping, enough)(weights))
+            for name in by_group_for(scored.task)
+        }
+    if isinstance(scored, Labels):
+        return _compare_labels(scored, grouping, evidence, weights)
     counts = group_confusion(scored, grouping.ids, groups)
     confusion = counts if weights is None else group_confusion(scored, grouping.ids, groups, weights)
     masks: dict[Kind, Bools] = {kind: usable(kind, counts, evidence) for kind in KINDS}
@@ -85,6 +123,19 @@ def compare_groups(
     values["worst_group_accuracy"] = _number(worst_group_accuracy(confusion, enough))
     errors = ece(bin_sums(scored, bins, weights, grouping.ids, groups))
     values["ece_worst_group"] = _number(ece_worst_group(errors, enough))
+    return values
+
+
+def _compare_labels(
+    labels: Labels, grouping: Grouping, evidence: Evidence, weights: Floats | None
+) -> dict[str, float | None]:
+    groups = len(grouping.groups)
+    counts = of_labels.confusions(labels, None, grouping.ids, groups)
+    confusion = counts if weights is None else of_labels.confusions(labels, weights, grouping.ids, groups)
+    masks: dict[Kind, Bools] = {kind: of_labels.usable(kind, counts, evidence) for kind in KINDS}
+    values = {name: _number(of_labels.gap(name, confusion, masks)) for name in GAPS}
+    shares = np.where(enough_rows(grouping, evidence), of_labels.group_accuracy(labels, grouping, weights), np.nan)
+    values["worst_group_accuracy"] = _number(extreme(shares, np.fmin))
     return values
 
 

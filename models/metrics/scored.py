@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from models.errors import InputError
+from models.schema import Task
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -17,11 +18,15 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Scored:
-    """Labels [n], decisions [n] (class ids) and class probabilities [n, C] of the same rows. Build it with `of`."""
+    """Labels [n], decisions [n] (class ids) and class probabilities [n, C] of the same rows. Build it with `of`.
+
+    `ordered` says that the classes go from low to high.
+    """
 
     labels: Ints
     decisions: Ints
     probabilities: Floats
+    ordered: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -36,17 +41,34 @@ class Scored:
         """Rows per class [C]; a class without rows has its place."""
         return np.bincount(self.labels, minlength=self.classes).astype(np.int64)
 
+    @property
+    def task(self) -> Task:
+        """The kind of target."""
+        return "ordinal" if self.ordered else "binary" if self.classes == 2 else "multiclass"
+
+    def fewest(self, metric: str) -> int:
+        """Rows of the smallest part that a metric rests on."""
+        return int(self.class_counts.min())
+
+    def same_as(self, other: Scored) -> bool:
+        """Whether both say the same of every row."""
+        same = np.array_equal(self.decisions, other.decisions)
+        return same and np.array_equal(self.probabilities, other.probabilities)
+
     def take(self, rows: Ints | Bools) -> Scored:
         """These rows, by position or by mask."""
-        return Scored(self.labels[rows], self.decisions[rows], self.probabilities[rows])
+        return replace(
+            self, labels=self.labels[rows], decisions=self.decisions[rows], probabilities=self.probabilities[rows]
+        )
 
     @staticmethod
-    def of(labels: ArrayLike, decisions: ArrayLike, probabilities: ArrayLike) -> Scored:
+    def of(labels: ArrayLike, decisions: ArrayLike, probabilities: ArrayLike, ordered: bool = False) -> Scored:
         """Check the arrays once; an InputError says which one is wrong and where."""
         given = Scored(
             np.asarray(labels, dtype=np.int64),
             np.asarray(decisions, dtype=np.int64),
             np.asarray(probabilities, dtype=np.float64),
+            ordered,
         )
         _check(given)
         return given

@@ -127,8 +127,10 @@ def _of_type(name: str, dtype: str, what: str) -> tuple[str, Any, str]:
 
 
 def _known_values(column: Column, schema: Schema) -> tuple[str, ...]:
+    if column.name == schema.target.balanced_by:
+        return schema.target.strata
     if column.name == schema.target.column:
-        return schema.target.classes
+        return ()
     for attribute in schema.sensitive:
         if attribute.name == column.name:
             return attribute.groups
@@ -141,8 +143,8 @@ class _Planner:
     def __init__(self, schema: Schema, rows: pd.DataFrame, check: Check, position: int) -> None:
         self.schema, self.rows, self.check, self.position = schema, rows, check, position
         self.where = f"checks[{position}]"
-        self.classes = list(schema.target.classes)
-        self.target = schema.target.column
+        self.classes = list(schema.target.strata)
+        self.target = schema.target.balanced_by
         self.groups = {a.name: list(a.groups) for a in schema.sensitive}
 
     def planned(self) -> Iterator[Planned]:
@@ -239,9 +241,9 @@ class _Planner:
             )
 
     def _target_not_missing(self) -> Iterator[Planned]:
-        self._only([self.target])
+        self._only([self.schema.target.column])
         yield self._make(
-            built_in.ExpectColumnValuesToNotBeNull(column=self.target),
+            built_in.ExpectColumnValuesToNotBeNull(column=self.schema.target.column),
             "Remove the rows without a target from the source; nothing can be learned from them.",
             expected="every row has a class",
         )

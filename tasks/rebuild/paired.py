@@ -13,7 +13,7 @@ from models.errors import InputError
 from models.metrics.bootstrap import generator
 from models.metrics.figures import Terms
 from models.metrics.gaps import Counted
-from models.metrics.names import BY_GROUP, OVERALL
+from models.metrics.names import by_group_for, overall_for
 from models.metrics.paired import Comparison, paired_difference
 from models.metrics.scored import Grouping
 from models.predictor import Predictor
@@ -69,9 +69,12 @@ def _differences(first: Record, second: Record, tables: Path) -> Paired:
         return Paired((), note=f"No paired differences: {earlier.why}")
     params = second.document("params")
     terms = terms_of(Evaluate.model_validate(params.get("evaluate") or {}), int(params.get("seed") or 0))
-    found = [_difference(metric, None, later, earlier, terms) for metric in OVERALL]
+    task = later.scored.task
+    found = [_difference(metric, None, later, earlier, terms) for metric in overall_for(task)]
     found += [
-        _difference(metric, grouping, later, earlier, terms) for grouping in later.groupings for metric in BY_GROUP
+        _difference(metric, grouping, later, earlier, terms)
+        for grouping in later.groupings
+        for metric in by_group_for(task)
     ]
     same = first.tables == second.tables
     note = (

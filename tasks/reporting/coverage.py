@@ -22,6 +22,8 @@ SPLIT_NOTES = {
     "official": "The test rows are those that the data set was published with.",
 }
 SMALL_SHARE = 0.03
+PARTS_OF = {"regression": ("bin", "bins"), "multilabel": ("label", "labels")}
+"""What rows are counted by where that is no class."""
 MOST_PASSED = 15
 
 
@@ -94,6 +96,7 @@ class Coverage:
     """The section's content."""
 
     summary: str
+    part: str
     target: str
     positive: str | None
     declared: tuple[tuple[str, str], ...]
@@ -114,12 +117,13 @@ def coverage_view(
 ) -> Coverage:
     """What ingest counted, validate checked and split made; declared groups without rows keep their line."""
     target, rows = schema.target, int(card["rows"])
-    counts = {c: int(card["classes"].get(c, 0)) for c in target.classes}
+    counts = {c: int(card["classes"].get(c, 0)) for c in target.counted}
     missing = _missing(card["missing"])
     full = len(card["columns"]) - len(missing)
     shown, folded = _checks(results["checks"])
     return Coverage(
-        summary=_summary(card, schema, len(target.classes)),
+        summary=_summary(card, schema, len(target.counted)),
+        part=PARTS_OF.get(target.kind, ("class", "classes"))[0],
         target=target.column,
         positive=target.positive,
         declared=tuple(_declared(card.get("declared") or {})),
@@ -128,7 +132,7 @@ def coverage_view(
         )
         + tuple(card.get("notes") or ()),
         classes=tuple(ClassCount(c, n, n / rows if rows else 0.0, c == target.positive) for c, n in counts.items()),
-        parts=_parts(split, target.classes),
+        parts=_parts(split, target.counted),
         split_notes=_split_notes(split),
         coverage=tuple(_attributes(card, schema, rows)),
         checks=shown,
@@ -144,7 +148,8 @@ def coverage_view(
 def _summary(card: Mapping[str, Any], schema: Schema, classes: int) -> str:
     features = sum(bool(c["feature"]) for c in card["columns"])
     kind = "images" if any(c.kind == "image" for c in schema.columns) else plural(features, "feature")
-    words = f"{count(int(card['rows']))} rows of {schema.dataset} with {kind}, {plural(classes, 'class', 'classes')}"
+    what = PARTS_OF.get(schema.target.kind, ("class", "classes"))
+    words = f"{count(int(card['rows']))} rows of {schema.dataset} with {kind}, {plural(classes, *what)}"
     named = ", ".join(a.name for a in schema.sensitive)
     return f"{words} and an imbalance ratio of {float(card['imbalance_ratio']):.1f}." + (
         f" Sensitive attributes: {named}." if named else ""
@@ -230,17 +235,23 @@ def _attributes(card: Mapping[str, Any], schema: Schema, rows: int) -> Iterator[
     """Every attribute, and the intersections that occur."""
     for a in schema.sensitive:
         found = card["class_by_group"].get(a.name) or {}
-        names = dict.fromkeys((*a.groups, *found))
-        yield AttributeCounts(a.name, False, tuple(_group(n, found.get(n) or {}, schema, rows) for n in names))
+        names, sizes = dict.fromkeys((*a.groups, *found)), card["groups"].get(a.name) or {}
+        yield AttributeCounts(
+            a.name,
+            False,
+            tuple(
+                _group(n, found.get(n) or {}, schema, rows, sizes.get(n, sum((found.get(n) or {}).values())))
+                for n in names
+            ),
+        )
     joint = card.get("intersections")
     if joint:
-        groups = tuple(_group(n, g["classes"], schema, rows) for n, g in joint["groups"].items())
+        groups = tuple(_group(n, g["classes"], schema, rows, int(g["rows"])) for n, g in joint["groups"].items())
         yield AttributeCounts(str(joint["attribute"]), True, groups)
 
 
-def _group(name: str, found: Mapping[str, int], schema: Schema, rows: int) -> GroupCount:
-    by_class = tuple(int(found.get(c, 0)) for c in schema.target.classes)
-    total = sum(by_class)
+def _group(name: str, found: Mapping[str, int], schema: Schema, rows: int, total: int) -> GroupCount:
+    by_class = tuple(int(found.get(c, 0)) for c in schema.target.counted)
     share = total / rows if rows else 0.0
     positive = by_class[1] / total if schema.target.positive is not None and total else None
     return GroupCount(name, total, share, by_class, positive, share < SMALL_SHARE)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from models.metrics.names import BY_NAME
 from tasks.reporting import words
 from tasks.reporting.numbers import Figure, finite
 
@@ -25,6 +26,7 @@ SHOWN = (
     "precision",
 )
 """The heat map's columns for two classes: what groups can be compared by; the rest is in the tables."""
+SHOWN_OF_NUMBERS = ("mae", "rmse", "r2", "bias", "mean_error", "balanced_mae", "worst_bin_mae")
 SHOWN_OF_MANY = ("accuracy", "balanced_accuracy", "worst_class_recall", "macro_f1", "roc_auc", "ece", "brier")
 STEPS = 4
 
@@ -118,7 +120,7 @@ def groups_view(audit: Mapping[str, Any], overall: Mapping[str, Figure]) -> Grou
         )
         for name, attribute in sorted(found.items(), key=lambda item: JOINT in item[0])
     )
-    shown = SHOWN if "selection_rate" in metrics else SHOWN_OF_MANY
+    shown = SHOWN if "selection_rate" in metrics else SHOWN_OF_NUMBERS if "mae" in metrics else SHOWN_OF_MANY
     heat = tuple(metrics.index(m) for m in shown if m in metrics)
     return Groups(metrics, heat, tuple(overall.get(m, Figure(None)) for m in metrics), tables)
 
@@ -137,8 +139,11 @@ def _cell(metric: str, figure: Figure, overall: Figure | None, group: str) -> Ce
         return Cell(figure, "", False, f"{title}: {figure.note}")
     if overall is None or overall.value is None:
         return Cell(figure, "", False, title)
+    difference = figure.value - overall.value
+    if metric in BY_NAME and BY_NAME[metric].unit:
+        difference /= max(abs(overall.value), 1e-12)
     clear = figure.low is not None and figure.high is not None and not figure.low <= overall.value <= figure.high
-    return Cell(figure, tone(metric, figure.value - overall.value), clear, f"{title}; all test rows: {overall.text}")
+    return Cell(figure, tone(metric, difference), clear, f"{title}; all test rows: {overall.text}")
 
 
 def tone(metric: str, difference: float) -> str:

@@ -15,6 +15,7 @@ from tasks.reporting.interval_chart import on_a_line, shared_axis
 from tasks.reporting.numbers import Figure, finite, plural, setting
 from tasks.reporting.svg import domain
 from tasks.reporting.tradeoff_chart import Mark, tradeoff
+from tasks.search.choice import merit, optimized
 
 Trial = Mapping[str, Any]
 JUDGED = ("finished", "stopped")
@@ -81,6 +82,7 @@ class Search:
     """The section's content."""
 
     objective: str
+    lower: bool
     limits: tuple[tuple[str, float], ...]
     rows: tuple[Row, ...]
     stopped: tuple[Row, ...]
@@ -99,7 +101,7 @@ class Search:
 
 def search_view(record: Mapping[str, Any], choice: Mapping[str, Any]) -> Search:
     """Rank the finished trials as the search does (feasible first, then the objective, then the least violation)."""
-    objective = str(record["objective"]["maximize"])
+    objective = optimized(record["objective"])
     limits = {str(k): float(v) for k, v in (record["objective"].get("subject_to") or {}).items()}
     trials: Sequence[Trial] = record["trials"]
     picked = choice.get("trial")
@@ -112,6 +114,7 @@ def search_view(record: Mapping[str, Any], choice: Mapping[str, Any]) -> Search:
     feasible = sum(bool(t.get("feasible")) for t in finished)
     return Search(
         objective=objective,
+        lower=words.higher_is_better(objective) is False,
         limits=tuple(limits.items()),
         rows=tuple(rows),
         stopped=tuple(_row(t, objective, limits, choice, None, None) for t in stopped),
@@ -162,7 +165,7 @@ def _rank(trial: Trial, objective: str, picked: Any) -> tuple[float, float, bool
     value, violation = finite(metrics.get(objective)), finite(trial.get("violation"))
     return (
         float("inf") if violation is None else violation,
-        float("inf") if value is None else -value,
+        -merit(objective, value),
         trial["trial"] != picked,
         int(trial["trial"]),
     )

@@ -27,6 +27,22 @@ MEANINGS: dict[str, str] = {
     "equalized_odds_difference": "Largest difference between groups in the true or the false positive rate.",
     "equal_opportunity_difference": "Largest difference between groups in the true positive rate.",
     "ece_worst_group": "Calibration error in the group for which it is largest.",
+    "subset_accuracy": "Share of rows whose labels were all decided correctly.",
+    "hamming_loss": "Share of all decisions on labels that were wrong.",
+    "quadratic_weighted_kappa": "Agreement beyond chance; a decision far from the true class costs the square of the distance.",
+    "class_distance": "How many classes a decision lies from the true one, on average.",
+    "balanced_class_distance": "The same, averaged over the classes: a rare class counts as much as a common one.",
+    "r2": "Share of the spread of the true numbers that the predictions explain; 0 is always predicting the mean.",
+    "mae": "Mean distance between prediction and truth, in the unit of the target.",
+    "rmse": "Root of the mean squared distance: large errors count more.",
+    "balanced_mae": "Mean over the bins of their mean absolute errors: rare values count as much as common ones.",
+    "worst_bin_mae": "Mean absolute error in the bin where it is largest.",
+    "bias": "How far predictions are from the truth on average, whichever way.",
+    "calibration_slope_error": "How far the truth moves by more or less than 1 when the prediction moves by 1.",
+    "worst_group_mae": "Mean absolute error in the group where it is largest.",
+    "mae_difference": "Largest difference between groups in the mean absolute error.",
+    "mean_error_difference": "Largest difference between groups in the mean error: one is predicted higher than another.",
+    "mean_error": "Predicted minus true, on average: above 0 predictions are too high.",
     "selection_rate": "Share of rows decided as the positive class.",
     "true_positive_rate": "Share of truly positive rows that were found.",
     "false_positive_rate": "Share of truly negative rows that were wrongly selected.",
@@ -84,7 +100,13 @@ def higher_is_better(metric: str) -> bool | None:
 
 def bounds(metric: str) -> tuple[float | None, float | None]:
     """The smallest and the largest value that the metric can take; None where there is no end."""
-    return {"mcc": (-1.0, 1.0), "log_loss": (0.0, None), "brier": (0.0, 2.0)}.get(metric, (0.0, 1.0))
+    if metric in BY_NAME and BY_NAME[metric].unit:
+        return 0.0, None
+    own = {
+        "mcc": (-1.0, 1.0), "log_loss": (0.0, None), "brier": (0.0, 2.0), "quadratic_weighted_kappa": (-1.0, 1.0),
+        "r2": (None, 1.0), "calibration_slope_error": (0.0, None),
+    }  # fmt: skip
+    return own.get(metric, (0.0, 1.0))
 
 
 def requirement(rule: Mapping[str, Any]) -> str:

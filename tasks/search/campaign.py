@@ -210,7 +210,7 @@ def _told(goal: Goal, records: Sequence[Record]) -> list[Told]:
     told = []
     for record in records:
         metrics = record.last.metrics
-        objective = None if metrics is None else metrics.get(goal.maximize)
+        objective = None if metrics is None else goal.merit(metrics)
         if metrics is not None and objective is not None:
             told.append(Told(record.trial.pair, record.trial.values, objective, goal.excesses(metrics)))
     return told

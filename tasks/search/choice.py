@@ -1,8 +1,8 @@
 """Which trial is the best: the highest objective among those that keep every limit, or else the least violation.
 
 Validation rows cannot tell trials apart whose objectives differ by less than its standard error, and the highest of many
-is high by luck. So of those that are that close to the highest, the one with the lowest log loss is chosen: a figure
-that the same rows know better (the rule of one standard error: Breiman, Friedman, Olshen and Stone, Classification and
+is high by luck. So of those that are that close to the highest, the one with the lowest log loss (of a number, root mean
+squared error) is chosen: a figure that the same rows know better (the rule of one standard error: Breiman, Friedman, Olshen and Stone, Classification and
 Regression Trees, 1984, section 3.4.3).
 """
 
@@ -13,13 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from models.metrics.names import BY_NAME, NUMBER, TELLS_MORE
+
 Metrics = Mapping[str, float | None]
 
 ERROR = "objective_error"
 """The standard error of the objective, among a trial's metrics."""
-
-TELLS_MORE = "log_loss"
-"""What decides between trials whose objectives are too close to tell apart."""
 
 BY_CHANCE = {"ece": "ece_by_chance"}
 """What a metric would be by chance if its true value were 0, where that is known; a limit is on what is left of it."""
@@ -42,10 +41,25 @@ class Standing:
 
 @dataclass(frozen=True)
 class Goal:
-    """What the search is for: one metric to maximize, subject to limits on others."""
+    """What the search is for: the best of one metric, in its own direction, subject to limits on others."""
 
-    maximize: str
+    metric: str
     subject_to: Mapping[str, float]
+
+    @property
+    def lower(self) -> bool:
+        """Whether less of the metric is better."""
+        return BY_NAME[self.metric].better == "lower"
+
+    @property
+    def tells_more(self) -> str:
+        """What decides between trials whose objectives are too close to tell apart: the same rows know it better."""
+        return TELLS_MORE["regression" if BY_NAME[self.metric].tasks == NUMBER else "multiclass"]
+
+    def merit(self, metrics: Metrics) -> float | None:
+        """The objective as a number of which more is better; None where it is not known."""
+        value = metrics.get(self.metric)
+        return value if value is None or not self.lower else -value
 
     def excesses(self, metrics: Metrics) -> dict[str, float]:
         """By how much each limited metric is above its limit, relative to the limit; 0 where the limit is kept."""
@@ -62,7 +76,7 @@ class Goal:
     def rank(self, standing: Standing) -> tuple[float, float, bool, int]:
         """The smaller the better: violation, then objective, then baselines first, then the lower id."""
         metrics = standing.metrics or {}
-        value = metrics.get(self.maximize)
+        value = self.merit(metrics)
         objective = float("-inf") if value is None else value
         return self.violation(metrics), -objective, not standing.baseline, standing.trial
 
@@ -70,29 +84,29 @@ class Goal:
         """The one that is chosen, of those that have metrics."""
         first = min((s for s in standings if s.metrics is not None), key=self.rank)
         close = self.as_good_as(first, standings)
-        return min(close, key=lambda s: (_number((s.metrics or {}).get(TELLS_MORE)), self.rank(s)))
+        return min(close, key=lambda s: (_number((s.metrics or {}).get(self.tells_more)), self.rank(s)))
 
     def as_good_as(self, first: Standing, standings: Sequence[Standing]) -> list[Standing]:
-        """Those that violate no more than the first in rank, and whose objective is at most one standard error lower.
+        """Those that violate no more than the first in rank, and whose objective is at most one standard error worse.
 
         Without a known log loss or error, and where the limits are not kept, it is the first alone.
         """
         metrics = first.metrics or {}
-        top, error = metrics.get(self.maximize), metrics.get(ERROR)
-        if top is None or not error or metrics.get(TELLS_MORE) is None or self.violation(metrics) > 0:
+        top, error = self.merit(metrics), metrics.get(ERROR)
+        if top is None or not error or metrics.get(self.tells_more) is None or self.violation(metrics) > 0:
             return [first]
         found = [s for s in standings if s.metrics is not None and self.violation(s.metrics) == 0]
-        return [s for s in found if _number((s.metrics or {}).get(self.maximize), -math.inf) >= top - error]
+        return [s for s in found if _number(self.merit(s.metrics or {}), -math.inf) >= top - error]
 
     def why(self, chosen: Standing, standings: Sequence[Standing]) -> str:
         """The choice in one sentence."""
         metrics = chosen.metrics or {}
         feasible = [s for s in standings if s.metrics is not None and self.violation(s.metrics) == 0]
-        value = _written(metrics.get(self.maximize))
+        value = _written(metrics.get(self.metric))
         if not self.subject_to and (close := self._why_close(chosen, feasible, "")):
             return close
         if not self.subject_to:
-            return f"Trial {chosen.trial} has the highest {self.maximize} ({value}) of {_trials(standings)}."
+            return f"Trial {chosen.trial} has the {self._best} {self.metric} ({value}) of {_trials(standings)}."
         limits = ", ".join(f"{name} <= {limit:g}" for name, limit in self.subject_to.items())
         if feasible and (close := self._why_close(chosen, feasible, limits)):
             return close
@@ -100,7 +114,7 @@ class Goal:
             among = (
                 "is the only trial"
                 if len(feasible) == 1
-                else f"has the highest {self.maximize} ({value}) of the {len(feasible)} trials"
+                else f"has the {self._best} {self.metric} ({value}) of the {len(feasible)} trials"
             )
             return (
                 f"Trial {chosen.trial} {among} of {len(standings)} that keeps {limits}."
@@ -124,15 +138,31 @@ class Goal:
             return ""
         close = len(self.as_good_as(first, feasible))
         return (
-            f"Trial {chosen.trial} has the lowest {TELLS_MORE} ({_written(metrics.get(TELLS_MORE))}) of the {close} trials"
-            f"{f' that keep {limits} and' if limits else ''} whose {self.maximize} is within one standard error "
-            f"({_written(best.get(ERROR))}) of the highest ({_written(best.get(self.maximize))}); its own is "
-            f"{_written(metrics.get(self.maximize))}."
+            f"Trial {chosen.trial} has the lowest {self.tells_more} ({_written(metrics.get(self.tells_more))}) of the {close} trials"
+            f"{f' that keep {limits} and' if limits else ''} whose {self.metric} is within one standard error "
+            f"({_written(best.get(ERROR))}) of the {self._best} ({_written(best.get(self.metric))}); its own is "
+            f"{_written(metrics.get(self.metric))}."
         )
 
     def record(self) -> dict[str, Any]:
         """As it stands in the search's record."""
-        return {"maximize": self.maximize, "subject_to": dict(self.subject_to)}
+        return {"minimize" if self.lower else "maximize": self.metric, "subject_to": dict(self.subject_to)}
+
+    @property
+    def _best(self) -> str:
+        return "lowest" if self.lower else "highest"
+
+
+def optimized(objective: Mapping[str, Any]) -> str:
+    """The metric that a recorded search optimized."""
+    return str(objective.get("minimize") or objective["maximize"])
+
+
+def merit(metric: str, value: float | None) -> float:
+    """A metric's value as a number of which more is better; less than any where it is not known."""
+    if value is None:
+        return -math.inf
+    return -value if BY_NAME[metric].better == "lower" else value
 
 
 def _beyond_chance(name: str, metrics: Metrics) -> float | None:

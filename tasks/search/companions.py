@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from models.recipe import Recipe
 from tasks.search.campaign import Record
-from tasks.search.choice import TELLS_MORE
+from tasks.search.choice import Goal
 
 
-def companions_of(chosen: Record, candidates: Sequence[Record]) -> list[Record]:
-    """The trial with the lowest log loss of every other learner, the lowest first.
+def companions_of(chosen: Record, candidates: Sequence[Record], goal: Goal) -> list[Record]:
+    """The trial with the lowest log loss (of a number: error) of every other learner, the lowest first.
 
     They differ from the chosen one in what is adjusted afterwards at most, so that their probabilities mean the same.
     """
     best: dict[str, tuple[float, Record]] = {}
     for record in candidates:
-        value = (record.last.metrics or {}).get(TELLS_MORE)
+        value = (record.last.metrics or {}).get(goal.tells_more)
         pair = record.trial.pair
         if value is None or pair.learner == chosen.trial.pair.learner:
             continue

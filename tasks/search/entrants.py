@@ -16,6 +16,7 @@ from models.recipe import BASELINES, Recipe, competitors, parse
 from models.schema import Schema
 from tasks.params import AUTO, Search
 from tasks.search.auto import Pick, Situation, picks
+from tasks.search.objective import goal_of
 
 log = logging.getLogger("equipoise")
 
@@ -66,7 +67,9 @@ def entrants(
     A recipe named in params.yaml that does not fit them (it needs groups, or a table, or another kind of target) is an
     InputError, or is left out, as `search.unsuitable` asks. `auto` picks among the published recipes by the training
     rows, the learners (as in params.yaml) and what the search is asked for; `train` gives the rows when they are needed.
+    Of a number nothing is decided, so no baseline moves a threshold.
     """
+    goal_of(search, schema, aloud=False)
     image = any(column.kind == "image" for column in schema.columns if column.feature)
     recipes, found = {}, []
     for name, recipe in competitors(named(search)).items():
@@ -76,7 +79,8 @@ def entrants(
                 schema.unlabelled is not None,
             )  # fmt: skip
         except InputError as error:
-            if search.unsuitable == "error" or name in BASELINES:
+            moot = name in BASELINES and not all(schema.target.kind in part.tasks for part in recipe.everything())
+            if not moot and (search.unsuitable == "error" or name in BASELINES):
                 raise
             found.append(Pick(name, False, str(error)))
             continue
@@ -108,21 +112,21 @@ def _situation(
     search: Search, schema: Schema, learners: tuple[str, ...], image: bool, train: pd.DataFrame
 ) -> Situation:
     """What `auto` picks by."""
-    target = schema.target
+    target, goal = schema.target, goal_of(search, schema, aloud=False)
     groups = (
         train[[a.name for a in schema.sensitive]].astype(str).agg(" & ".join, axis=1)
         if schema.sensitive
         else pd.Series("", index=train.index)
     )
-    counts = pd.crosstab(train[target.column].astype(str), groups)
+    counts = pd.crosstab(train[target.balanced_by].astype(str), groups)
     return Situation(
         task=target.kind,
         image=image,
         sensitive=bool(schema.sensitive),
         cells=tuple(tuple(int(n) for n in row) for row in counts.to_numpy()),
         learners=resolve_learners(learners, image),
-        maximize=search.maximize,
-        subject_to=search.subject_to,
+        maximize=goal.metric,
+        subject_to=goal.subject_to,
         trials=search.budget.trials,
         spared=spared_learners(learners),
     )

@@ -31,7 +31,7 @@ class Progress:
         """Say how far it is: the training done in all trials together, as a number of trials; or the time that has passed."""
         self._last = time.monotonic()
         board, (words, value) = self._board, self._best()
-        best = f"best {board.terms.goal.maximize} {value:.4f} ({words})" if value is not None else ""
+        best = f"best {board.terms.goal.metric} {value:.4f} ({words})" if value is not None else ""
         running = f"{len(board.under_way)} running" if board.under_way else ""
         tried = f"{len({key[2] for key in board.known})} tried" if board.limit is not None else ""
         note = ", ".join(part for part in (running, tried, best) if part)
@@ -80,4 +80,4 @@ class Progress:
         if not found:
             return "", None
         best, words = min(found[max(found)], key=lambda pair: goal.rank(pair[0]))
-        return words, (best.metrics or {}).get(goal.maximize)
+        return words, (best.metrics or {}).get(goal.metric)

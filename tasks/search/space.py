@@ -97,7 +97,7 @@ def pairs(
             raise InputError(
                 f"params.yaml: search.recipes: no learner of model.learners takes '{name}': {reasons}. Add another learner, or leave the recipe out."
             )
-    first = [(name, one) for one in learners for name in BASELINES if one in taking[name]]
+    first = [(name, one) for one in learners for name in BASELINES if one in taking.get(name, ())]
     others = [name for name in recipes if name not in BASELINES]
     rest = [
         (name, taking[name][position])

@@ -21,13 +21,15 @@ from models.metrics.fairness import Evidence
 from models.metrics.figures import Terms as Figures
 from models.metrics.figures import overall_figures
 from models.metrics.gaps import gap_figures, worst
-from models.metrics.names import BY_GROUP
+from models.metrics.names import compares_groups
+from models.metrics.reach import Rows
 from models.metrics.score import grouping_of_ids
 from models.metrics.scored import Scored
 from models.recipe import Recipe
 from models.schema import Schema
+from models.targets import TargetScale
 from tasks.params import Evaluate
-from tasks.scoring import attribute_ids, validation_metrics
+from tasks.scoring import attribute_ids, scored_rows, validation_metrics
 from tasks.search.campaign import Result, Run
 from tasks.search.deadline import Deadline
 
@@ -46,6 +48,7 @@ class Setting:
     evaluate: Evaluate
     objective: str
     seed: int
+    scale: TargetScale | None = None
 
 
 @dataclass(frozen=True)
@@ -134,28 +137,25 @@ def _metrics(
     """All metrics on validation rows, adjusters fitted on calibration rows, and how well the rows know the objective."""
     states, _ = fit_adjusters(recipe.adjust, average(models, calib), calib, statistics)
     scores = apply_adjusters(recipe.adjust, states, average(models, valid), valid.groups)
-    scored = Scored.of(
-        valid.labels.cpu().numpy(),
-        scores.decision.argmax(-1).cpu().numpy(),
-        scores.log_probabilities.exp().cpu().numpy(),
-    )
+    scored = scored_rows(scores, valid, setting.scale)
     low, high = _interval(scored, valid, setting)
     error = None
     if low is not None and high is not None:
         error = (high - low) / 2 / NormalDist().inv_cdf(0.5 + setting.evaluate.confidence / 2)
+    chance = ece_by_chance(scored, setting.evaluate.calibration_bins) if isinstance(scored, Scored) else None
     return {
-        **validation_metrics(scores, valid, setting.schema, setting.evaluate),
-        "ece_by_chance": ece_by_chance(scored, setting.evaluate.calibration_bins),
+        **validation_metrics(scores, valid, setting.schema, setting.evaluate, setting.scale),
+        "ece_by_chance": chance,
         "objective_low": low, "objective_high": high, "objective_error": error,
     }  # fmt: skip
 
 
-def _interval(scored: Scored, valid: Split, setting: Setting) -> tuple[float | None, float | None]:
+def _interval(scored: Rows, valid: Split, setting: Setting) -> tuple[float | None, float | None]:
     """The interval of the objective; of a comparison of groups, that of the attribute that compares worst."""
-    evaluate, classes, name = setting.evaluate, setting.schema.target.classes, setting.objective
+    evaluate, classes, name = setting.evaluate, setting.schema.target.counted, setting.objective
     evidence = Evidence(evaluate.evidence_rows, evaluate.evidence_per_class)
     terms = Figures(evaluate.confidence, evaluate.bootstrap, evaluate.calibration_bins, evidence, setting.seed)
-    if name not in BY_GROUP:
+    if not compares_groups(name):
         figure = overall_figures(scored, classes, terms, [name])[name]
         return figure.low, figure.high
     found = {

@@ -6,7 +6,8 @@ data/ingest/card.json holds
   rows, rows_read                   rows kept, rows in the source
   rows_left_out                     [{"rows", "why"}]
   target                            {"column", "kind", "positive"}
-  classes                           {class: rows}, in the order of the class ids
+  number                            null, or of a numeric target {"low", "mean", "median", "high", "deviation"}
+  classes                           {class: rows}, in the order of the class ids; bins of a number; labels, a row in each it has
   imbalance_ratio                   largest / smallest class
   published_parts                   null, or {"train": {class: rows}, "test": {class: rows}} as the publisher divided them
   groups                            {attribute: {group: rows}}, every declared group, also those without rows
@@ -23,15 +24,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from models.schema import Attribute, Schema
+from models.schema import LABEL_SEPARATOR, Attribute, Schema
 
 
 def make_card(rows: pd.DataFrame, schema: Schema, facts: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     """Counts and missing rates of the typed `rows`, around the `facts` that only ingest knows."""
     target = schema.target
-    classes = {c: int(n) for c, n in rows[target.column].value_counts().reindex(target.classes, fill_value=0).items()}
+    classes = counts_of(rows, schema)
     present = [n for n in classes.values() if n]
     columns = [c for c in schema.columns if c.role != "dropped" and c.name in rows]
     missing = rows[[c.name for c in columns]].isna()
@@ -42,12 +44,11 @@ def make_card(rows: pd.DataFrame, schema: Schema, facts: dict[str, Any], notes: 
         "rows_read": facts["rows_read"],
         "rows_left_out": facts["rows_left_out"],
         "target": {"column": target.column, "kind": target.kind, "positive": target.positive},
+        "number": _number(rows[target.column]) if target.kind == "regression" else None,
         "classes": classes,
         "imbalance_ratio": _rate(max(present) / min(present)),
         "published_parts": _published_parts(rows, schema),
-        "groups": {
-            a.name: {g: sum(by.values()) for g, by in class_by_group(rows, schema, a).items()} for a in schema.sensitive
-        },
+        "groups": {a.name: group_counts(rows, a) for a in schema.sensitive},
         "class_by_group": {a.name: class_by_group(rows, schema, a) for a in schema.sensitive},
         "intersections": _intersections(rows, schema),
         "columns": [
@@ -73,9 +74,46 @@ def make_card(rows: pd.DataFrame, schema: Schema, facts: dict[str, Any], notes: 
 
 
 def class_by_group(rows: pd.DataFrame, schema: Schema, attribute: Attribute) -> dict[str, dict[str, int]]:
-    """Rows of each group and class, present or not, in the schema's order."""
-    counts = rows.groupby([attribute.name, schema.target.column]).size()
-    return {g: {c: int(counts.get((g, c), 0)) for c in schema.target.classes} for g in attribute.groups}
+    """Rows of each group and class (label, bin), present or not, in the schema's order."""
+    by_group = _carried(rows, schema).groupby(rows[attribute.name]).sum().reindex(attribute.groups, fill_value=0)
+    table = by_group.to_numpy(dtype=np.int64).tolist()
+    return {
+        g: dict(zip(schema.target.counted, line, strict=True)) for g, line in zip(attribute.groups, table, strict=True)
+    }
+
+
+def group_counts(rows: pd.DataFrame, attribute: Attribute) -> dict[str, int]:
+    """Rows of each group, present or not, in the schema's order."""
+    counts = rows[attribute.name].value_counts()
+    return {g: int(counts.get(g, 0)) for g in attribute.groups}
+
+
+def counts_of(rows: pd.DataFrame, schema: Schema) -> dict[str, int]:
+    """Rows of each class (label, bin), present or not, in the schema's order."""
+    return {str(c): int(n) for c, n in _carried(rows, schema).sum().items()}
+
+
+def _carried(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Whether each row is of each class, or has each label, or is in each bin."""
+    target = schema.target
+    column = rows[target.column if target.classes else target.balanced_by]
+    if target.kind == "multilabel":
+        lists = (LABEL_SEPARATOR + column + LABEL_SEPARATOR).astype("object")
+        found = {c: lists.str.contains(f"{LABEL_SEPARATOR}{c}{LABEL_SEPARATOR}", regex=False) for c in target.classes}
+    else:
+        found = {c: column == c for c in target.counted}
+    return pd.DataFrame({c: v.astype("int64") for c, v in found.items()}, index=rows.index)
+
+
+def _number(column: pd.Series) -> dict[str, float]:
+    """Where a numeric target lies."""
+    return {
+        "low": _rate(column.min()),
+        "mean": _rate(column.mean()),
+        "median": _rate(column.median()),
+        "high": _rate(column.max()),
+        "deviation": _rate(column.std()),
+    }
 
 
 def intersection_names(rows: pd.DataFrame, schema: Schema) -> pd.Series:
@@ -90,12 +128,11 @@ def _intersections(rows: pd.DataFrame, schema: Schema) -> dict[str, Any] | None:
     if len(schema.sensitive) < 2:
         return None
     names = intersection_names(rows, schema)
-    counts = rows.groupby([names, rows[schema.target.column]]).size().unstack(fill_value=0)
-    counts = counts.reindex(columns=list(schema.target.classes), fill_value=0)
+    counts, sizes = _carried(rows, schema).groupby(names).sum(), names.value_counts()
     return {
         "attribute": " & ".join(a.name for a in schema.sensitive),
         "groups": {
-            str(group): {"rows": int(by_class.sum()), "classes": {c: int(n) for c, n in by_class.items()}}
+            str(group): {"rows": int(sizes[str(group)]), "classes": {c: int(n) for c, n in by_class.items()}}
             for group, by_class in counts.iterrows()
         },
     }
@@ -104,8 +141,7 @@ def _intersections(rows: pd.DataFrame, schema: Schema) -> dict[str, Any] | None:
 def _published_parts(rows: pd.DataFrame, schema: Schema) -> dict[str, dict[str, int]] | None:
     if "official_split" not in rows:
         return None
-    counts = rows.groupby(["official_split", schema.target.column]).size()
-    return {part: {c: int(counts.get((part, c), 0)) for c in schema.target.classes} for part in ("train", "test")}
+    return {part: counts_of(rows[rows["official_split"] == part], schema) for part in ("train", "test")}
 
 
 def _missing_by_group(

@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.errors import InputError, nearest
-from models.schema import Kind
+from models.schema import Kind, Task
 from tasks.params import Sensitive, read_yaml
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "data" / "catalog.yaml"
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Format = Literal["csv", "parquet", "mnist_idx", "cifar_binary"]
-Bundle = Literal["lending", "digits", "breast_cancer"]
+Bundle = Literal["lending", "conditions", "digits", "breast_cancer", "diabetes"]
 
 
 class _Frozen(BaseModel):
@@ -60,14 +60,18 @@ class Column(_Frozen):
 
 
 class CatalogueTarget(_Frozen):
-    """What is predicted. `strip` are characters to remove around a label, `names` give labels a readable name."""
+    """What is predicted, as in `params.Target`. `strip` are characters to remove around a label, `names` give labels a readable name."""
 
     column: str
+    kind: Literal["auto"] | Task = "auto"
+    columns: tuple[str, ...] | None = None
     positive: str | None = None
     strip: str = ""
     names: dict[str, str] = Field(default_factory=dict)
     bins: tuple[float, ...] | None = None
     order: tuple[str, ...] | None = None
+    separator: str | None = None
+    balance_bins: int | tuple[float, ...] | None = None
 
 
 class CatalogueSensitive(Sensitive):

@@ -28,7 +28,18 @@ SUFFIXES = {
     ".pq": "parquet",
     ".zip": "images",
 }
-Format = Literal["csv", "parquet", "images", "mnist_idx", "cifar_binary", "lending", "digits", "breast_cancer"]
+Format = Literal[
+    "csv",
+    "parquet",
+    "images",
+    "mnist_idx",
+    "cifar_binary",
+    "lending",
+    "conditions",
+    "digits",
+    "breast_cancer",
+    "diabetes",
+]
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ import pandas as pd
 
 from models.errors import InputError
 from tasks.params import Params
+from tasks.sources.bundled import read_breast_cancer, read_conditions, read_diabetes, read_lending
 from tasks.sources.catalog import Entry, Files
 from tasks.sources.files import LocalFile, Located
 from tasks.sources.read_images import read_cifar, read_digits, read_folder, read_mnist, tail_counts
-from tasks.sources.read_tables import MISSING, Raw, read_breast_cancer, read_csv, read_lending, read_parquet
+from tasks.sources.read_tables import MISSING, Raw, read_csv, read_parquet
 
 
 def read_source(located: Located, params: Params) -> Raw:
@@ -17,6 +18,10 @@ def read_source(located: Located, params: Params) -> Raw:
     entry = located.entry
     if located.format == "lending":
         return read_lending()
+    if located.format == "conditions":
+        return read_conditions()
+    if located.format == "diabetes" and entry and entry.bundled:
+        return read_diabetes(entry.bundled.values_sha256)
     if located.format == "breast_cancer" and entry and entry.bundled:
         return read_breast_cancer(entry.bundled.values_sha256)
     if located.format == "digits" and entry and entry.bundled:

@@ -17,8 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.errors import InputError
+from tasks.sources.bundled import check_values
 from tasks.sources.files import LocalFile, visible_files
-from tasks.sources.read_tables import Raw, check_values, read_csv
+from tasks.sources.read_tables import Raw, read_csv
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 METADATA = "metadata.csv"

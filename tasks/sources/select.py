@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.errors import InputError
+from models.schema import Target
 from models.seeds import derive_seed
 from models.values import as_text
 from tasks.sources.catalog import Entry, Filter
@@ -99,17 +100,17 @@ def within(raw: Raw, time: str | None, since: str | None, until: str | None) -> 
 
 
 def choose_rows(
-    rows: pd.DataFrame, target: str, at_most: int | None, seed: int
+    rows: pd.DataFrame, target: Target, at_most: int | None, seed: int
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """Rows with a label, at most `at_most` of them, drawn by class (and published part) in proportion, in their order."""
+    """Rows with a target, at most `at_most` of them, drawn by class (and published part) in proportion, in their order."""
     left_out: list[dict[str, Any]] = []
-    unlabelled = rows[target].isna()
+    unlabelled = rows[target.column].isna()
     if unlabelled.any():
-        left_out.append({"rows": int(unlabelled.sum()), "why": f"no value in the target '{target}'"})
+        left_out.append({"rows": int(unlabelled.sum()), "why": f"no value in the target '{target.column}'"})
         rows = rows[~unlabelled]
     if at_most is None or len(rows) <= at_most:
         return rows, left_out
-    keys = [rows[target]] + ([rows["official_split"]] if "official_split" in rows else [])
+    keys = [rows[target.balanced_by]] + ([rows["official_split"]] if "official_split" in rows else [])
     strata = rows.groupby(keys).ngroup().to_numpy()
     wanted = _proportional(np.bincount(strata), at_most)
     shuffled = np.random.default_rng(derive_seed(seed, "ingest", "rows")).permutation(len(rows))

@@ -10,7 +10,7 @@ from models.metrics.fairness import Evidence
 from models.metrics.figures import Terms
 from models.metrics.names import BY_GROUP, BY_NAME, METRICS
 from models.metrics.scored import Grouping, Scored
-from tasks.judge import Unfit, judge
+from tasks.judge import Unfit, judge, suited
 from tasks.judging import Scores, terms_of
 from tasks.params import Gates, Rule, load_params
 
@@ -76,7 +76,9 @@ def rule(metric="accuracy", **limit):
 def default(repository):
     """The policy and the terms that a user gets."""
     params = load_params(repository / "params.yaml")
-    return params.gates, terms_of(params.evaluate.model_copy(update={"bootstrap": 200}), params.seed)
+    return suited(params.gates, "binary")[0], terms_of(
+        params.evaluate.model_copy(update={"bootstrap": 200}), params.seed
+    )
 
 
 def failed(verdict):

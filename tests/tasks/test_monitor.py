@@ -13,7 +13,8 @@ from models.errors import InputError
 from models.metrics.figures import Terms
 from models.metrics.profile import profile_of
 from models.metrics.scored import Scored
-from tasks.evaluate import evaluate, labels_of
+from models.targets import strata_ids
+from tasks.evaluate import evaluate
 from tasks.monitor import EXIT_CODES, Watched, decided, examine, overall_action, watched
 from tasks.monitoring.page import render
 from tasks.monitoring.partitions import Partition, by_month, partition_of, partitions, read_labels
@@ -30,7 +31,7 @@ def reference_of(predictor, rows: pd.DataFrame) -> tuple[dict, dict]:
     """Profile and evaluation of test rows, as JSON."""
     schema = predictor.schema
     decisions, probabilities = predictor.predict(rows)
-    scored = Scored.of(labels_of(rows, schema), decisions, probabilities)
+    scored = Scored.of(strata_ids(rows, schema.target), decisions, probabilities)
     profile = profile_of(rows, schema, decisions, probabilities)
     return profile.model_dump(mode="json"), evaluate(scored, schema.target.classes, TERMS)
 

@@ -92,7 +92,7 @@ def test_the_first_line_points_editors_to_a_schema_that_is_not_stale(repository:
         (lambda r: r["model"].update(learners=["mpl"]), "model.learners[0]: 'mpl' is not valid. Did you mean 'mlp'?"),
         (lambda r: r["checks"][0].update(severity="eror"), "checks[0].severity: 'eror' is not valid. Did you mean 'error'?"),
         (lambda r: r["search"]["budget"].update(trials=1), "search.budget.trials: should be greater than or equal to 2; found 1 (a number)."),
-        (lambda r: r["search"].update(subject_to={"ece": 3}), "search.subject_to.ece: should be less than or equal to 1; found 3"),
+        (lambda r: r["search"].update(subject_to={"ece": 3}), "search: subject_to.ece: 3 limits nothing; give a fraction in [0, 1]"),
         (lambda r: r["data"].update(sha256="abc"), "data.sha256: 'abc' has not the right form ("),
         (lambda r: r["registry"].update(name="a b"), "registry.name: 'a b' has not the right form ("),
         (lambda r: r.pop("gates"), "gates: missing. Add it."),

@@ -47,7 +47,7 @@ def asymmetric_single_label(
 
 @dataclass(frozen=True)
 class Asymmetric(Loss):
-    """The loss of one label, for two classes: class 1 is the positive."""
+    """The loss of each label, summed; for two classes that of class 1, the positive."""
 
     positive: float | Tensor = hyper(0.0, 0.0, 2.0, minimum=0.0, maximum=20.0)
     negative: float | Tensor = hyper(4.0, 0.0, 6.0, minimum=0.0, maximum=20.0)
@@ -55,14 +55,17 @@ class Asymmetric(Loss):
 
     name: ClassVar[str] = "asymmetric"
     formula: ClassVar[str] = "L = -t (1-p)^g+ log p - (1-t) m^g- log(1-m), m = max(p - shift, 0)"
-    tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
+    tasks: ClassVar[frozenset[Task]] = frozenset({"binary", "multilabel"})
     source: ClassVar[Source] = SOURCE
     claim: ClassVar[Claim] = Claim(
         "finds more of the rare positives by pressing easy negatives down", "rare_positive", "balanced_accuracy"
     )
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
-        """Logits [B, 2] -> loss per row [B]."""
+        """Logits [B, 2], or one per label [B, L] -> loss per row [B]."""
+        if batch.task == "multilabel":
+            p = torch.sigmoid(logits)
+            return asymmetric(p, batch.targets, self.positive, self.negative, self.shift).sum(-1)
         p = torch.softmax(logits, -1)[..., 1]
         return asymmetric(p, batch.targets[..., 1], self.positive, self.negative, self.shift)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from models.balancing.component import Claim, Resampler, Source
+from models.balancing.component import EVERY_TASK, Claim, Resampler, Source, Task
 from models.balancing.resample.provenance import with_provenance
 from models.balancing.resample.strategy import Strategy, class_ids, class_totals
 
@@ -26,7 +26,7 @@ def random_over(rows: pd.DataFrame, schema: Schema, strategy: Strategy, seed: in
     from imblearn.over_sampling import RandomOverSampler
 
     labels = class_ids(rows, schema)
-    totals = class_totals(strategy, labels, schema.target.classes, "over", RandomOver.name)
+    totals = class_totals(strategy, labels, schema.target.strata, "over", RandomOver.name)
     sampler = RandomOverSampler(sampling_strategy=totals, random_state=seed)
     sampler.fit_resample(np.arange(len(rows))[:, None], labels)
     return with_provenance(rows.iloc[sampler.sample_indices_])
@@ -38,6 +38,7 @@ class RandomOver(Resampler):
 
     name: ClassVar[str] = "random_over"
     formula: ClassVar[str] = "n_c' = max n: add draws with replacement from the rows of class c"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     source: ClassVar[Source] = SOURCE
     also: ClassVar[tuple[Source, ...]] = (
         Source(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from models.balancing.component import Claim, Resampler, Source
+from models.balancing.component import EVERY_TASK, Claim, Resampler, Source, Task
 from models.balancing.resample.provenance import with_provenance
 from models.balancing.resample.random_over import SOURCE
 from models.balancing.resample.strategy import Strategy, class_ids, class_totals
@@ -23,7 +23,7 @@ def random_under(rows: pd.DataFrame, schema: Schema, strategy: Strategy, seed: i
     from imblearn.under_sampling import RandomUnderSampler
 
     labels = class_ids(rows, schema)
-    totals = class_totals(strategy, labels, schema.target.classes, "under", RandomUnder.name)
+    totals = class_totals(strategy, labels, schema.target.strata, "under", RandomUnder.name)
     sampler = RandomUnderSampler(sampling_strategy=totals, random_state=seed)
     sampler.fit_resample(np.arange(len(rows))[:, None], labels)
     return with_provenance(rows.iloc[np.sort(sampler.sample_indices_)])
@@ -35,6 +35,7 @@ class RandomUnder(Resampler):
 
     name: ClassVar[str] = "random_under"
     formula: ClassVar[str] = "n_c' = min n: keep draws without replacement from the rows of class c"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     source: ClassVar[Source] = SOURCE
     also: ClassVar[tuple[Source, ...]] = (
         Source(

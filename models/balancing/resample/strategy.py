@@ -22,12 +22,13 @@ WHERE = "resample.sampling_strategy"
 
 def class_ids(rows: pd.DataFrame, schema: Schema) -> np.ndarray:
     """Class id of each row [n] int64; a value that is no class is an InputError."""
-    names = rows[schema.target.column].astype("object").map(str)
-    ids = pd.Index(schema.target.classes, dtype="object").get_indexer(pd.Index(names))
+    target = schema.target
+    names = rows[target.balanced_by].astype("object").map(str)
+    ids = pd.Index(target.strata, dtype="object").get_indexer(pd.Index(names))
     if (ids < 0).any():
         unknown = str(names.iloc[int(np.argmax(ids < 0))])
         raise InputError(
-            f"column '{schema.target.column}': '{unknown}' is not a class. {nearest(unknown, schema.target.classes)}"
+            f"column '{target.balanced_by}': '{unknown}' is not a class. {nearest(unknown, target.strata)}"
         )
     return np.asarray(ids, dtype=np.int64)
 

@@ -195,9 +195,10 @@ def test_reserved_names(
         ({"sensitive": (Group(column="age", bins=(50, 30)),)}, r"must be finite and rise"),
         ({"sensitive": (Group(column="colour", bins=(1, 2)),)}, r"'colour' is not numeric"),
         (
-            {"target": {"column": "amount"}},
-            r"target 'amount': a number with \d+ values\. Cut it into classes with target\.bins",
+            {"target": {"column": "colour", "kind": "regression"}},
+            r"target\.kind: regression, but 'colour' does not hold numbers alone",
         ),
+        ({"target": {"column": "colour", "kind": "ordinal"}}, r"target\.order: it does not say where"),
         (
             {"target": {"column": "bought", "positive": "yess"}},
             r"target\.positive: 'yess' is not a value.*Did you mean 'yes'",

@@ -10,8 +10,8 @@ from tasks.sources.catalog import find_entry, load_catalogue
 from tasks.sources.files import Locations, catalogue
 
 KNOWN = [
-    "lending", "adult", "acsincome", "compas", "german", "mammography", "abalone", "mnist-lt", "cifar10-lt", "digits",
-    "breast_cancer",
+    "lending", "adult", "acsincome", "compas", "german", "mammography", "abalone", "abalone-rare", "mnist-lt",
+    "cifar10-lt", "digits", "breast_cancer", "diabetes", "conditions",
 ]  # fmt: skip
 
 

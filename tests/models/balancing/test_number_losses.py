@@ -1,0 +1,48 @@
+"""Losses of numbers and of labels: values worked out by hand, and limits that are other methods."""
+
+import math
+
+import torch
+
+from models.balancing import component
+from models.balancing.loss.balanced_mse import balanced_squared_error
+from models.balancing.loss.none import PLAIN
+from models.balancing.probe import case
+
+close = torch.testing.assert_close
+
+
+def test_balanced_mse_by_hand():
+    numbers, targets = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [2.0]])
+    first = math.log(1 + math.exp(-2.0))
+    second = math.log(math.exp(-0.5) + math.exp(-0.5)) + 0.5
+    close(balanced_squared_error(numbers, targets, torch.tensor(1.0)), torch.tensor([2 * first, 2 * second]))
+
+
+def test_balanced_mse_pulls_harder_away_from_frequent_values():
+    """A prediction between a crowd and a lone value gets a gradient towards the lone one that the squared error lacks."""
+    targets = torch.tensor([[0.0]] * 9 + [[4.0]])
+    numbers = torch.full((10, 1), 0.4, requires_grad=True)
+    (balanced,) = torch.autograd.grad(balanced_squared_error(numbers, targets, torch.tensor(1.0)).mean(), numbers)
+    (plain,) = torch.autograd.grad(PLAIN["regression"](numbers, targets).mean(), numbers)
+    assert balanced.sum() < plain.sum()
+
+
+def test_bin_classification_without_strength_is_the_squared_error_and_by_hand():
+    given = case(component("bin_classification"))
+    part = component("bin_classification").build({"strength": 0.0})
+    state = part.parameters(given.statistics, 6, torch.Generator().manual_seed(0))
+    plain = PLAIN["regression"](given.logits, given.batch.targets)
+    close(part.losses(state, given.logits, given.batch, given.progress), plain)
+    even = {"weight": torch.zeros(4, 6), "bias": torch.zeros(4)}
+    told = (
+        component("bin_classification").build({"strength": 2.0}).losses(even, given.logits, given.batch, given.progress)
+    )
+    close(told, plain + 2 * math.log(4))
+
+
+def test_asymmetric_loss_of_labels_without_focus_and_shift_is_binary_cross_entropy():
+    given = case(component("asymmetric"), task="multilabel")
+    part = component("asymmetric").build({"positive": 0.0, "negative": 0.0, "shift": 0.0})
+    losses = part.losses({}, given.logits, given.batch, given.progress)
+    close(losses, PLAIN["multilabel"](given.logits, given.batch.targets))

@@ -1,0 +1,155 @@
+"""The stages from ingest to report, and scoring a file, for a number, for classes with an order and for several labels."""
+
+import json
+import logging
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from models.metrics.names import BALANCED, names_for
+from models.metrics.profile import Profile
+from models.predictor import Predictor
+from models.preprocess import Preprocessor
+from tasks import audit, evaluate, gate, ingest, report, resample, split, train, tune, validate
+from tasks.params import Params, load_params
+from tasks.parts import read_rows, read_schema, rows_of
+from tasks.predict import score
+from tasks.search.entrants import entrants
+from tasks.search.objective import goal_of
+from tasks.search.work import Job, Setting, carry_out
+from tasks.serving.request import Unservable, request_model
+from tasks.stage import Stage, read_json, write_json
+
+QUICK = {
+    "model": {"learners": ["mlp", "trees"], "hidden": [16], "epochs": 3, "iterations": 20, "refits": 1},
+    "evaluate": {"bootstrap": 60, "evidence_rows": 15, "evidence_per_class": 3},
+}
+KINDS = {
+    "regression": {"data": {"name": "diabetes"}},
+    "ordinal": {"data": {"name": "diabetes"}, "target": {"kind": "ordinal", "bins": [100, 200]}},
+    "multilabel": {"data": {"name": "conditions", "rows": 900}},
+}
+
+
+def params_of(repository: Path, tmp_path: Path, kind: str) -> Params:
+    from tasks.params import parse_params, read_yaml
+
+    raw = read_yaml(repository / "params.yaml")
+    for section, values in (*KINDS[kind].items(), *QUICK.items()):
+        raw[section] = {**raw[section], **values}
+    raw["registry"] = {"url": f"file://{tmp_path}/registry", "name": None}
+    return parse_params(raw)
+
+
+def choose(params: Params, root: Path) -> dict:
+    """Two trials without the machinery around them, and the better one written as the choice."""
+    schema, goal = read_schema(root / "data/ingest"), goal_of(params.search, read_schema(root / "data/ingest"))
+    rows = rows_of(read_rows(root / "data/ingest"), root / "data/split", "train")
+    found = entrants(params.search, schema, params.model.learners, lambda: rows)
+    # What `auto` picks suits this kind of target; the plain training alone is carried out below.
+    assert all(schema.target.kind in part.tasks for recipe in found.recipes.values() for part in recipe.everything())
+    recipes = {"none": found.recipes["none"]}
+    competing = tune.pairs(recipes, ("mlp", "trees"), False)
+    inputs = {"rows": root / "data/ingest/rows.parquet", "split": root / "data/split/split.parquet"}
+    preprocessor, tables = tune._encode(params, {**inputs, "resampled": root / "data/resample"}, schema, competing)
+    plan = tune.Plan(budget=3, hidden=(16,))
+    setting = Setting(
+        recipes, preprocessor.inputs, plan, schema, params.evaluate, goal.metric, 0,
+        preprocessor.target_scale,
+    )  # fmt: skip
+    metrics = {}
+    for learner in ("mlp", "trees"):
+        job = Job("job", "none", learner, 3 if learner == "mlp" else 20, (({}, 1),))
+        (result,) = carry_out(job, setting, lambda name: tables[name].split())
+        assert result.error is None
+        assert set(names_for(schema.target.kind)) <= set(result.metrics)
+        metrics[learner] = result.metrics
+    best = max(metrics, key=lambda name: goal.merit(metrics[name]))
+    standing = {"trial": 0, "recipe": "none", "learner": best, "values": {}, "feasible": True, "violation": 0.0}
+    trial = {
+        **standing,
+        "metrics": metrics[best],
+        "status": "finished",
+        "error": None,
+        "rungs": [],
+        "seed": 1,
+        "round": 0,
+    }
+    write_json(
+        root / "data/tune/trials.json", {"objective": goal.record(), "wall_clock_limited": False, "trials": [trial]}
+    )
+    write_json(root / "data/tune/choice.json", {**standing, "why": "It is.", "metrics": metrics[best]})
+    return metrics
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_stage_serves_this_kind_of_target(kind, repository, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    params = params_of(repository, tmp_path, kind)
+
+    def run(stage: Stage) -> None:
+        stage.execute(params, tmp_path)
+
+    for module in (ingest, validate, split, resample):
+        run(module.STAGE)
+    schema = read_schema(tmp_path / "data/ingest")
+    assert schema.target.kind == kind
+    (tmp_path / "data/tune").mkdir()
+    choose(params, tmp_path)
+    for module in (train, evaluate, audit, gate, report):
+        run(module.STAGE)
+
+    evaluation = read_json(tmp_path / "data/evaluate/evaluation.json")
+    shown = evaluation["overall"][BALANCED[kind]]
+    assert shown["low"] <= shown["value"] <= shown["high"]
+    assert set(evaluation["by_class"]) == set(schema.target.counted)
+    gaps = read_json(tmp_path / "data/audit/audit.json")["attributes"]["sex"]["gaps"]
+    assert any(gap["value"] is not None for gap in gaps.values())
+    verdict = read_json(tmp_path / "data/gate/verdict.json")
+    assert all(rule["rule"]["metric"] in names_for(kind) for rule in verdict["rules"])
+    assert any("Rules left out" in note for note in verdict["notes"])
+    html = (tmp_path / "data/report/report.html").read_text(encoding="utf-8")
+    assert ("Predicted against true numbers" in html) == (kind == "regression")
+    assert ("ROC curve" in html) == (kind != "regression")
+
+    predictor = Predictor.load(tmp_path / "data/train/predictor")
+    profile = Profile.model_validate(read_json(tmp_path / "data/evaluate/profile.json"))
+    assert set(profile.scores) == (set(schema.target.classes) or {"prediction"})
+    assert all(column.known == profile.rows for column in profile.scores.values())
+    assert set(profile.decisions) == set(schema.target.classes)
+    if kind == "ordinal":
+        assert sum(profile.decisions.values()) == profile.rows
+    else:
+        with pytest.raises(Unservable, match=kind):
+            request_model(predictor)
+    rows = read_rows(tmp_path / "data/ingest").head(40)
+    rows.drop(columns=[schema.target.column]).to_csv(tmp_path / "new.csv", index=False)
+    scored = pd.concat(score(predictor, tmp_path / "new.csv"))
+    if kind == "regression":
+        assert list(scored.columns) == ["prediction"]
+        assert 0 < scored["prediction"].mean() < 400
+    else:
+        assert list(scored.columns) == ["decision", *(f"p_{name}" for name in schema.target.classes)]
+    json.dumps(scored.to_dict())
+
+
+def test_a_number_is_standardized_by_training_rows_and_comes_back(repository, tmp_path):
+    params = params_of(repository, tmp_path, "regression")
+    ingest.STAGE.execute(params, tmp_path)
+    rows, schema = read_rows(tmp_path / "data/ingest"), read_schema(tmp_path / "data/ingest")
+    preprocessor = Preprocessor.fit(rows.head(200), schema, False)
+    encoded = preprocessor.encode(rows.head(200))
+    assert encoded.values.mean().item() == pytest.approx(0, abs=1e-5)
+    assert encoded.values.std(unbiased=False).item() == pytest.approx(1, abs=1e-5)
+    again = Preprocessor.model_validate(json.loads(preprocessor.model_dump_json()))
+    back = again.target_scale.restored(encoded.values[:, 0].numpy())
+    assert back == pytest.approx(rows.head(200)["progression"].to_numpy(), rel=1e-5)
+    assert pd.Series(encoded.labels.numpy()).nunique() == len(schema.target.strata)
+
+
+def test_the_default_policy_and_search_suit_every_kind(repository):
+    loaded = load_params(repository / "params.yaml")
+    for kind in ("binary", "multiclass", "ordinal", "multilabel", "regression"):
+        policy, _ = gate.suited(loaded.gates, kind)
+        assert policy.rules
