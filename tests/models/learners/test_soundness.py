@@ -39,7 +39,6 @@ def with_value(name, row, value):
         (with_value("labels", 7, -2), "row 7 has the label -2"),
         (with_value("groups", 5, 3), "row 5 has the group 3, but there are 3 groups, 0 to 2"),
         (with_value("categorical", (4, 0), 9), "row 4 has the id in categorical column 0 9, but there are 3 values"),
-        (with_value("numeric", (3, 1), float("nan")), "row 3 has nan in numeric column 1"),
         (with_value("numeric", (3, 0), float("inf")), "row 3 has inf in numeric column 0"),
         (with_value("weights", 6, float("nan")), "row 6 has nan in weight 0"),
         (with_value("weights", 6, -2.0), "row 6 has the weight -2"),
@@ -51,6 +50,14 @@ def test_unsound_rows_are_named(name, change, expected, part):
     train, valid = (change(rows()), rows()) if part == "training" else (rows(), change(rows()))
     with pytest.raises(InputError, match=f"the {part} rows: .*{expected}"):
         learner(name).fit(parse("none"), [Member({}, 0)], train, valid, INPUTS, PLAN)
+
+
+def test_a_missing_number_is_an_error_for_a_net_and_a_value_like_others_for_trees():
+    missing = with_value("numeric", (3, 1), float("nan"))(rows())
+    with pytest.raises(InputError, match="the training rows: row 3 has nan in numeric column 1"):
+        learner("mlp").fit(parse("none"), [Member({}, 0)], missing, rows(), INPUTS, PLAN)
+    outcome = learner("trees").fit(parse("none"), [Member({}, 0)], missing, rows(), INPUTS, PLAN)[0]
+    assert outcome.error is None
 
 
 def test_sound_rows_are_trained_on():
