@@ -108,10 +108,11 @@ def page(result: Figures) -> str:
 
 def _summary(result: Figures) -> str:
     verdicts = [str(row[10]) for row in result.rows]
-    missing = verdicts.count("not measured")
+    found = len(verdicts) - verdicts.count("not measured")
+    owed = len(catalogue()) - found
     return (
-        f"{verdicts.count('holds')} of {len(verdicts) - missing} claims hold"
-        + (f"; {missing} methods were not measured" if missing else "")
+        f"{verdicts.count('holds')} of the {found} claims that were measured hold"
+        + (f"; {owed} methods are not measured here yet" if owed else "")
         + "."
     )
 
