@@ -128,7 +128,7 @@ def test_a_trial_trains_on_them_where_the_recipe_asks(used):
 
     recipes = entrants(params.search, schema).recipes
     plan = Plan(budget=1, hidden=(8,))
-    setting = Setting(recipes, preprocessor.inputs, plan, schema, params.evaluate, params.search.maximize, 0)
+    setting = Setting(recipes, preprocessor.inputs, plan, schema, params.evaluate, "balanced_accuracy", 0)
     for name in ("none", "pseudo_labels"):
         result = carry_out(Job("run", name, "mlp", 3, (({}, 1),)), setting, table)[0]
         assert result.error is None
