@@ -200,7 +200,7 @@ def monitor(
     2 wrong usage or input, 1 a fault.
     """
     from flows.respond import respond
-    from tasks.monitor import EXIT_CODES
+    from tasks.monitoring.seen import EXIT_CODES
     from tasks.monitoring.watch import PAGE, Look, watch
     from tasks.overrides import parse_settings
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from flows.lockfile import record
 from models.errors import BusyError, EquipoiseError, InputError
 
 if TYPE_CHECKING:
@@ -35,6 +36,13 @@ class Ledger:
             status: dict[str, Any] = self._repo.status(list(names) or None)
         self._due.update(status)
         return {name: _reason(entries) for name, entries in status.items()}
+
+    def is_due(self, name: str) -> bool:
+        """Whether a stage has to be brought up to date.
+
+        What was due is not asked about again; should it be so no more, DVC's cache knows what it makes of its inputs.
+        """
+        return name in self._due or name in self.outdated(name)
 
     @contextlib.contextmanager
     def held(self, killed: int | None = None) -> Iterator[None]:
@@ -72,28 +80,36 @@ class Ledger:
         Raises InputError, and records nothing, when a file or parameter it depends on changed while it ran: nobody could
         say what its outputs were made from.
         """
-        # What was due is not asked about again; should it be so no more, DVC's cache knows what it makes of its inputs.
-        if not force and name not in self._due and name not in self.outdated(name):
+        if not force and not self.is_due(name):
             return "up to date"
         stage = self._stage(name)
         if not force and self._restored(stage):
             done: Done = "restored"
+            before = None
         else:
             with _clear(self._root), self._repo.lock:
                 stage.remove_outs()
-                before = _dependencies(stage)
+                stage.save_deps()
+                before = _sums(stage)
             execute()
             done = "ran"
-            with _clear(self._root), self._repo.lock:
-                changed = [dep for dep, sum_ in _dependencies(stage).items() if before[dep] != sum_]
-            if changed:
-                raise InputError(
-                    f"{name}: {', '.join(changed)} changed while it ran, so its result is not recorded. Run again."
-                )
-        with _clear(self._root):
-            self._repo.commit(name, force=True)
+        with _clear(self._root), self._repo.lock:
+            self._record(stage, before)
         self._due.discard(name)
         return done
+
+    def _record(self, stage: Any, before: dict[str, Any] | None) -> None:
+        """What `dvc commit` does, unless the stage's dependencies are no more what they were `before` it ran."""
+        from dvc.stage.serialize import to_single_stage_lockfile
+
+        stage.save(run_cache=False)
+        if before is not None and (changed := [dep for dep, sum_ in _sums(stage).items() if before[dep] != sum_]):
+            raise InputError(
+                f"{stage.name}: {', '.join(changed)} changed while it ran, so its result is not recorded. Run again."
+            )
+        stage.commit()
+        self._repo.stage_cache.save(stage)
+        record(self._root / "dvc.lock", stage.name, to_single_stage_lockfile(stage))
 
     @property
     def cache(self) -> Path:
@@ -143,9 +159,8 @@ def _open(root: Path) -> Repo:
         ) from None
 
 
-def _dependencies(stage: Any) -> dict[str, Any]:
-    """What a stage depends on, as it is now: files by their sums, parameters by their values."""
-    stage.save_deps()
+def _sums(stage: Any) -> dict[str, Any]:
+    """What a stage was found to depend on: files by their sums, parameters by their values."""
     return {str(dep): str(dep.hash_info) for dep in stage.deps}
 
 

@@ -9,7 +9,8 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.respond import respond
-from tasks.monitoring.watch import PAGE, Look, Seen, watch
+from tasks.monitoring.seen import Seen
+from tasks.monitoring.watch import PAGE, Look, watch
 from tasks.overrides import effective
 
 

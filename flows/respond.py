@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import InputError
-from tasks.monitor import Action
-from tasks.monitoring.watch import Seen
+from tasks.monitoring.seen import Action, Seen
 
 RETRAIN, ROLLBACK = "retrain/on-demand", "rollback/on-demand"
 

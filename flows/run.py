@@ -56,7 +56,7 @@ class Run:
             return stale_data(self.root, params)
         if name == "register":
             return lost_version(self.root, params)
-        if name == "gate" and (lost_version(self.root, params) or self.ledger.outdated("register")):
+        if name == "gate" and (lost_version(self.root, params) or self.ledger.is_due("register")):
             # A verdict about another champion would be refused when it comes to registering.
             return stale_verdict(self.root, params)
         return None

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -27,15 +27,12 @@ from tasks.audit import audit
 from tasks.evaluate import evaluate
 from tasks.judging import Scores, rounded
 from tasks.monitoring.partitions import Partition
+from tasks.monitoring.seen import Action
 from tasks.params import Monitor
 from tasks.registry import PREVIOUS, Registry, parse_reference
 from tasks.stage import read_json
 
 log = logging.getLogger("equipoise")
-
-Action = Literal["none", "retrain", "roll back"]
-EXIT_CODES: Mapping[Action, int] = {"none": 0, "retrain": 4, "roll back": 5}
-"""What the command returns."""
 
 
 @dataclass(frozen=True)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tasks.judging import terms_of
-from tasks.monitor import Action, Watched, examine, overall_action, previous_of, watched
+from tasks.monitor import Watched, examine, overall_action, previous_of, watched
 from tasks.monitoring.page import render
 from tasks.monitoring.partitions import Partition, by_month, partitions, read_labels
+from tasks.monitoring.seen import FOLDER, Seen
 from tasks.params import Params
 from tasks.registry import open_registry, parse_reference
 from tasks.stage import replacing, write_json
 
 log = logging.getLogger("equipoise")
 
-FOLDER = Path("data") / "monitor"
 RESULT, PAGE = "monitor.json", "monitor.html"
 DOWNLOADS = Path(".equipoise") / "downloads" / "monitor"
 
@@ -31,22 +31,6 @@ class Look:
     labels: Path | None = None
     since: str | None = None
     until: str | None = None
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What was found: the champion, the action of the last partition that could be judged, and every partition."""
-
-    version: str
-    action: Action
-    partitions: list[dict[str, Any]] = field(default_factory=list)
-    folder: Path = FOLDER
-
-    @property
-    def reasons(self) -> list[str]:
-        """Why something is asked for."""
-        judged = [p for p in self.partitions if not p["note"]]
-        return list(judged[-1]["reasons"]) if judged else []
 
 
 def watch(reference: str, look: Look, params: Params, root: Path, url: str | None = None) -> Seen:

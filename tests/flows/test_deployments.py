@@ -103,7 +103,7 @@ def test_a_worker_runs_the_deployments_and_a_run_by_hand_meets_them(served: Any)
 
     # The monitor triggers what it asks for.
     triggered = served.python(
-        "from flows.respond import respond\nfrom tasks.monitoring.watch import Seen\n"
+        "from flows.respond import respond\nfrom tasks.monitoring.seen import Seen\n"
         "found = {'note': '', 'reasons': ['drift'], 'action': 'retrain'}\n"
         "print(respond(Seen('lending@v1', 'retrain', [found]), 'lending', {'seed': 4}))"
     )

@@ -13,7 +13,7 @@ from flows.respond import respond
 from flows.rollback import rollback
 from models.errors import InputError
 from tasks.monitoring import watch as watching
-from tasks.monitoring.watch import Seen
+from tasks.monitoring.seen import Seen
 from tasks.registry import open_registry
 
 

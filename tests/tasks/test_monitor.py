@@ -15,9 +15,10 @@ from models.metrics.profile import profile_of
 from models.metrics.scored import Scored
 from models.targets import strata_ids
 from tasks.evaluate import evaluate
-from tasks.monitor import EXIT_CODES, Watched, decided, examine, overall_action, watched
+from tasks.monitor import Watched, decided, examine, overall_action, watched
 from tasks.monitoring.page import render
 from tasks.monitoring.partitions import Partition, by_month, partition_of, partitions, read_labels
+from tasks.monitoring.seen import EXIT_CODES
 from tasks.monitoring.watch import Look, watch
 from tasks.params import Monitor
 from tasks.registry import open_registry
