@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import torch
 from pydantic import BaseModel, ConfigDict
-from scipy.special import ndtri
 
 from models.data import Split
 from models.errors import InputError, nearest
@@ -206,6 +205,8 @@ def _fit_numeric(name: str, kind: str, categories: tuple[str, ...] | None, colum
         return NumericColumn(name=name, kind=kind, categories=categories, values=(0.0,), scores=(0.0,), indicator=False)
     values, counts = np.unique(known, return_counts=True)
     middle = (np.cumsum(counts) - counts / 2) / known.size
+    from scipy.special import ndtri  # half a second, which a look at the methods need not wait for
+
     scores = ndtri(middle)
     spread = float(np.sqrt(np.average((scores - np.average(scores, weights=counts)) ** 2, weights=counts)))
     scores = (scores - np.average(scores, weights=counts)) / (spread if spread > 0 else 1.0)

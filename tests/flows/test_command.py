@@ -30,6 +30,15 @@ def test_the_command_is_there_at_once() -> None:
     assert found.stdout.strip() == "[]"
 
 
+def test_the_methods_are_known_without_what_only_training_takes() -> None:
+    script = (
+        "import sys; from models.recipe import competitors; competitors(['none', 'reweighing']); "
+        "print([m for m in ('sklearn', 'scipy', 'imblearn', 'fairlearn', 'ray', 'prefect') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout.strip()) == (0, "[]"), found.stderr
+
+
 def test_help_names_every_command(repository: Path) -> None:
     shown = equipoise(repository, "--help")
     assert shown.returncode == 0

@@ -12,7 +12,6 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linprog
 from torch import Tensor
 
 from models.balancing.adjust.coins import SOURCE as DETERMINISTIC
@@ -41,6 +40,8 @@ def derived(
             row = np.zeros((groups, patterns))
             row[0], row[group] = rate[0], -rate[group]
             equal.append(row.ravel())
+    from scipy.optimize import linprog
+
     scales = (negatives.sum(), positives.sum()) if balanced else (1.0, 1.0)
     cost = negatives.ravel() / scales[0] - positives.ravel() / scales[1]
     found = linprog(

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from models.balancing.adjust.coins import SOURCE as DETERMINISTIC
@@ -22,17 +21,21 @@ OBJECTIVES = ("balanced_accuracy_score", "accuracy_score")
 COLUMNS = ("ignore", "constant", "first", "first_share", "second", "second_share")
 
 
-class _Given(BaseEstimator):
+def _given() -> Any:
     """A model whose prediction is its only input: fairlearn asks for a model, and the scores are there already."""
+    from sklearn.base import BaseEstimator
 
-    fitted_ = True
+    class Given(BaseEstimator):
+        fitted_ = True
 
-    def fit(self, rows: NDArray[Any], labels: NDArray[Any]) -> _Given:
-        return self
+        def fit(self, rows: NDArray[Any], labels: NDArray[Any]) -> Given:
+            return self
 
-    def predict(self, rows: NDArray[Any]) -> NDArray[Any]:
-        column: NDArray[Any] = np.asarray(rows)[:, 0]
-        return column
+        def predict(self, rows: NDArray[Any]) -> NDArray[Any]:
+            column: NDArray[Any] = np.asarray(rows)[:, 0]
+            return column
+
+    return Given()
 
 
 def interpolated(
@@ -43,7 +46,7 @@ def interpolated(
 
     found = {}
     optimizer = ThresholdOptimizer(
-        estimator=_Given(), constraints=constraint, objective=objective, prefit=True, predict_method="predict"
+        estimator=_given(), constraints=constraint, objective=objective, prefit=True, predict_method="predict"
     )
     with warnings.catch_warnings():
         # fairlearn 0.15 speaks to an older pandas; what it warns of changes nothing here.

@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.isotonic import IsotonicRegression
 from torch import Tensor
 
 from models.balancing.component import Adjuster, Claim, Decision, Scores, Source, State, Task, hyper
@@ -156,6 +155,8 @@ class UncertaintyIsotonic(UncertaintyBoundary):
 
     def _thresholds(self, margins: Floats, level: NDArray[np.int64], levels: int, y: Floats, w: Floats) -> Floats:
         calibrated = np.zeros(len(margins))
+        from sklearn.isotonic import IsotonicRegression
+
         for one in range(levels):
             rows = level == one
             calibrated[rows] = IsotonicRegression().fit_transform(margins[rows], y[rows], sample_weight=w[rows])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.dummy import DummyClassifier
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from models.balancing.component import Claim, Need, Source, Task, hyper
-from models.balancing.growing import Floats, Ground, Grower, Grown, Ints
+from models.balancing.growing import Ground, Grower, Grown
+
+if TYPE_CHECKING:
+    from models.balancing.reweighted import Weighted
 
 SOURCE = Source(
     "A Reductions Approach to Fair Classification",
@@ -24,23 +23,6 @@ FAIRLEARN = Source(
 )
 
 
-class Weighted(ClassifierMixin, BaseEstimator):
-    """A boosted ensemble whose rows have weights of their own, besides those that a reduction gives them."""
-
-    def __init__(self, boosting: Any, own: Floats) -> None:
-        self.boosting, self.own = boosting, own
-
-    def fit(self, rows: Floats, labels: Ints, sample_weight: Floats) -> Weighted:
-        """Fit a copy of the ensemble."""
-        self.boosting_ = clone(self.boosting).fit(rows, labels, sample_weight=np.asarray(sample_weight) * self.own)
-        return self
-
-    def predict(self, rows: Floats) -> Ints:
-        """The more probable class."""
-        found: Ints = self.boosting_.predict(rows)
-        return found
-
-
 def _moment(constraint: str, bound: float | None = None) -> Any:
     from fairlearn import reductions
 
@@ -50,6 +32,8 @@ def _moment(constraint: str, bound: float | None = None) -> Any:
 
 def _part(predictor: Any) -> Any:
     """The fitted boosting, or the one class of a reduction whose labels were all the same."""
+    from sklearn.dummy import DummyClassifier
+
     return int(predictor.constant) if isinstance(predictor, DummyClassifier) else predictor.boosting_
 
 
@@ -77,6 +61,8 @@ class Reduction(Grower):
 
     def grow(self, ground: Ground) -> tuple[Grown, ...]:
         """The reduction of the constraint between the groups."""
+        from models.balancing.reweighted import Weighted
+
         reduction = self.reduce(Weighted(ground.boosting(), ground.weights), self.constraint)
         with warnings.catch_warnings():
             # fairlearn 0.15 speaks to an older pandas; what it warns of changes nothing here.
