@@ -44,11 +44,10 @@ class Terms:
     hidden: tuple[int, ...] = (32,)
     rounds: int = 60
 
-    def plan(self, name: str) -> Plan:
-        """What a learner needs."""
-        return Plan(
-            self.rounds if name == "trees" else self.epochs, batch_size=64, patience=self.epochs, hidden=self.hidden
-        )
+    def plan(self, name: str, passes: float = 1.0) -> Plan:
+        """What a learner needs; nets train `passes` times the usual epochs."""
+        epochs = max(1, round(passes * self.epochs))
+        return Plan(self.rounds if name == "trees" else epochs, batch_size=64, patience=epochs, hidden=self.hidden)
 
 
 @dataclass(frozen=True)
@@ -222,8 +221,9 @@ def _trained(
     train = _resampled(problem, recipe, draw, terms.scale)
     distinct = list(dict.fromkeys(members))
     rate = {} if name == "trees" else {"learning_rate": LEARNING_RATE}
+    plan = terms.plan(name, KINDS[problem].passes)
     chosen = [Member({**rate, **dict(values)}, seed) for values, seed in distinct]
-    outcomes = learner(name).fit(recipe, chosen, train, parts.valid, parts.inputs, terms.plan(name))
+    outcomes = learner(name).fit(recipe, chosen, train, parts.valid, parts.inputs, plan)
     models = {}
     for own, outcome in zip(distinct, outcomes, strict=True):
         if outcome.model is None:

@@ -44,6 +44,7 @@ def _of_classes(scores: Scores, rows: Split, groups: NDArray[np.int64], train: S
     tail = np.argsort(counts, kind="stable")[: -(-len(counts) // 3)]
     found["tail_recall"] = float(np.mean([right[labels == c].mean() for c in tail]))
     if of_groups:
+        found["largest_group_accuracy"] = float(right[groups == np.bincount(groups).argmax()].mean())
         found["worst_group_log_loss"] = max(float(losses[groups == g].mean()) for g in np.unique(groups))
     if train.classes == 2:
         found["f1"] = float(f1_score(labels, decided, zero_division=0.0))

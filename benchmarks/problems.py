@@ -126,9 +126,14 @@ def image_tail(g: torch.Generator, n: int, part: str) -> Drawn:
 
 
 def unlabelled(g: torch.Generator, n: int, part: str) -> Drawn:
-    """Four Gaussian classes, the largest with four times the rows of the smallest, and few rows with a label."""
+    """Four classes, the largest with four times the rows of the smallest, each shown by several columns; few rows have a label.
+
+    Four numbers lie behind twelve columns, as rows without a label can tell as well as those with one.
+    """
     labels = drawn_classes(g, n, 4.0 ** (-torch.arange(4) / 3))
-    return Drawn(2.4 * torch.eye(4, 12)[labels] + normal(g, n, 12), labels, torch.zeros_like(labels))
+    behind = 2.4 * torch.eye(4)[labels] + normal(g, n, 4)
+    shown = torch.randn(4, 12, generator=torch.Generator().manual_seed(3))
+    return Drawn(behind @ shown / 2 + normal(g, n, 12), labels, torch.zeros_like(labels))
 
 
 # --- groups ---
@@ -189,7 +194,10 @@ def ordered_tail(g: torch.Generator, n: int, part: str) -> Drawn:
 
 @dataclass(frozen=True)
 class Kind:
-    """How a problem is drawn, the task, its classes and groups, and whether a method may see the groups."""
+    """How a problem is drawn, the task, its classes and groups, and whether a method may see the groups.
+
+    `passes`: how many times the usual epochs a net trains, where the rows are so few that it would take too few steps.
+    """
 
     draw: Callable[[torch.Generator, int, str], Drawn]
     task: Task
@@ -199,6 +207,7 @@ class Kind:
     train: int = TRAIN
     image: bool = False
     unlabelled: int = 0
+    passes: float = 1.0
 
 
 KINDS: Mapping[Problem, Kind] = {
@@ -213,7 +222,7 @@ KINDS: Mapping[Problem, Kind] = {
     "rare_values": Kind(rare_values, "regression", 5),
     "multilabel_tail": Kind(multilabel_tail, "multilabel", 7),
     "ordered_tail": Kind(ordered_tail, "ordinal", 5),
-    "unlabelled": Kind(unlabelled, "multiclass", 4, train=80, unlabelled=1500),
+    "unlabelled": Kind(unlabelled, "multiclass", 4, train=80, unlabelled=1500, passes=12),
 }
 
 

@@ -34,11 +34,12 @@ PROBLEMS: Mapping[Problem, str] = {
 
 Measure = Literal[
     "accuracy", "balanced_accuracy", "tail_recall", "macro_f1", "g_mean", "mcc", "f1", "roc_auc", "average_precision",
-    "worst_class_recall", "worst_group_accuracy", "log_loss", "brier", "ece", "demographic_parity_difference",
+    "worst_class_recall", "worst_group_accuracy", "largest_group_accuracy", "log_loss", "brier", "ece", "demographic_parity_difference",
     "equalized_odds_difference", "equal_opportunity_difference", "worst_group_log_loss", "ece_worst_group", "mae",
     "balanced_mae", "rare_mae", "worst_group_mae", "macro_average_precision", "macro_label_f1", "cost",
 ]  # fmt: skip
-"""Figures on fresh rows of the problem; `tail_recall` is the mean recall of the rarest third of the classes."""
+"""Figures on fresh rows of the problem; `tail_recall` is the mean recall of the rarest third of the classes, and `largest_group_accuracy`
+the accuracy in the group with the most rows."""
 
 LESS_IS_BETTER = frozenset(
     {

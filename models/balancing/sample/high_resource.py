@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Need, Sampler, Source, State, Task
+from models.balancing.component import EVERY_TASK, Claim, Need, Sampler, Source, State, Task
 from models.data import Statistics
 
 SOURCE = Source(
@@ -30,6 +30,9 @@ class HighResource(Sampler):
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim(
+        "fits the groups that have many rows, undisturbed by the small ones", "spurious", "largest_group_accuracy"
+    )
 
     def probabilities(
         self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float

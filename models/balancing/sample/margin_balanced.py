@@ -1,4 +1,4 @@
-"""Margin-balanced sampling: rows that the net finds easy, doubtful and hard are drawn equally often, in batches of one topic or of all."""
+"""Margin-balanced sampling: rows that a teacher finds easy, doubtful and hard are drawn equally often, in batches of one topic or of all."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -34,28 +34,37 @@ def even_over(cells: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class MarginBalanced(Sampler):
-    """Rows are put in bins of their margin before every epoch, in a pass over all training rows; bins are drawn alike.
+    """Rows are put in bins of their margin once, in a pass over all training rows; from then on bins are drawn alike.
 
-    In the paper the margin is a teacher's, between a relevant and an irrelevant passage; here it is the net's own,
-    between the right class and the best other one. So few hard rows among many easy ones are seen as often as these.
+    In the paper the margin is that of a trained teacher, between a relevant and an irrelevant passage. Here the teacher
+    is the net as it is after a share `warm` of training on rows alike, and the margin lies between the right class and
+    the best other one. The bins stay from then on: if they followed the net, the rows that it has just learned would be
+    let go and forgotten again. So few hard rows among many easy ones are seen as often as these.
     """
 
     bins: float = hyper(10.0, minimum=1.0, maximum=1000.0)
+    warm: float | Tensor = hyper(0.3, 0.1, 0.6, minimum=0.0, maximum=1.0)
 
     name: ClassVar[str] = "margin_balanced"
-    formula: ClassVar[str] = "p(row) ~ 1 / n_bin, bins of p_y - max_(k != y) p_k of equal width"
+    formula: ClassVar[str] = "from warm on p(row) ~ 1 / n_bin, bins of p_y - max_(k != y) p_k of equal width"
     surveys: ClassVar[bool] = True
     source: ClassVar[Source] = SOURCE
     claim: ClassVar[Claim] = Claim("sees hard rows as often as easy ones", "rare_positive", "balanced_accuracy")
 
     def init(self, labels: Tensor, groups: Tensor, statistics: Statistics, generator: torch.Generator) -> State:
-        """The bin of each row [n]; all in one before the first survey."""
-        return {"bin": torch.zeros_like(labels)}
+        """The bin of each row [n], and whether they are known yet []; before, all rows are in one."""
+        return {"bin": torch.zeros_like(labels), "known": torch.zeros((), dtype=torch.bool)}
 
     def survey(self, state: State, view: View) -> State:
-        """The bins as the net sees the rows now."""
+        """The bins as the net sees the rows when it has warmed up."""
+        if bool(state["known"]) or view.progress < float(self.warm):
+            return state
         seen = view.train()
-        return {**state, "bin": margin_bins(seen.logits, seen.labels, int(self.bins))}
+        return {
+            **state,
+            "bin": margin_bins(seen.logits, seen.labels, int(self.bins)),
+            "known": torch.ones_like(state["known"]),
+        }
 
     def probabilities(
         self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float
@@ -85,12 +94,12 @@ class TopicMarginBalanced(MarginBalanced):
         return {**super().init(labels, groups, statistics, generator), "topic": torch.full_like(labels, -1)}
 
     def survey(self, state: State, view: View) -> State:
-        """The bins as the net sees the rows now, and the topics the first time."""
-        seen = view.train()
-        topic = state["topic"]
-        if int(topic.min()) < 0:
+        """The topics the first time, and the bins as the net sees the rows when it has warmed up."""
+        if int(state["topic"].min()) < 0:
+            seen = view.train()
             topic = cluster(seen.features, min(int(self.topics), len(seen.labels)), view.generator)
-        return {"bin": margin_bins(seen.logits, seen.labels, int(self.bins)), "topic": topic}
+            state = {**state, "topic": topic}
+        return super().survey(state, view)
 
     def probabilities(
         self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float

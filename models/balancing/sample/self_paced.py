@@ -58,7 +58,11 @@ class SelfPaced(Sampler):
             "arXiv:2210.14724",
         ),
     )
-    claim: ClassVar[Claim] = Claim("learns easy rows first, rare classes included", "noisy_labels", "balanced_accuracy")
+    claim: ClassVar[Claim] = Claim(
+        "raises the recall of rare classes, whose rows it draws more often, the easy ones first",
+        "long_tail",
+        "balanced_accuracy",
+    )
 
     def init(self, labels: Tensor, groups: Tensor, statistics: Statistics, generator: torch.Generator) -> State:
         """The loss and the rank of each row [n], and the bar of each class [C], which is 0 until the first survey."""

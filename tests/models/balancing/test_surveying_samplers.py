@@ -44,7 +44,7 @@ def test_margin_bins_by_hand():
 
 
 def test_margin_bins_are_drawn_alike_before_the_first_survey_rows_are():
-    part = component("margin_balanced").build({"bins": 5.0})
+    part = component("margin_balanced").build({"bins": 5.0, "warm": 0.0})
     state = part.init(LABELS, LABELS * 0, STATISTICS, torch.Generator())
     close(part.probabilities(state, LABELS, LABELS * 0, STATISTICS, 0.0), torch.full((200,), 1 / 200))
     state = begun(part)
@@ -55,7 +55,7 @@ def test_margin_bins_are_drawn_alike_before_the_first_survey_rows_are():
 
 
 def test_every_batch_is_of_one_topic_and_even_over_its_margin_bins():
-    part = component("topic_margin_balanced").build({"bins": 4.0, "topics": 3.0})
+    part = component("topic_margin_balanced").build({"bins": 4.0, "topics": 3.0, "warm": 0.0})
     state = begun(part)
     order = part.order(state, 60, 500, torch.Generator().manual_seed(0))
     topics = state["topic"][order]
@@ -69,12 +69,15 @@ def test_every_batch_is_of_one_topic_and_even_over_its_margin_bins():
     close(torch.stack([p[state["topic"] == t].sum() for t in range(3)]), torch.full((3,), 1 / 3))
 
 
-def test_topics_stay_and_bins_follow_the_net():
-    part = component("topic_margin_balanced").build({})
+def test_topics_stay_and_bins_are_those_of_the_net_when_it_has_warmed_up():
+    part = component("topic_margin_balanced").build({"warm": 0.3})
     first = begun(part)
-    second = part.survey(first, view(LOGITS.flip(0)))
-    assert torch.equal(first["topic"], second["topic"])
-    assert not torch.equal(first["bin"], second["bin"])
+    assert not first["bin"].any()
+    taught = part.survey(first, view(LOGITS, 0.3))
+    assert torch.equal(first["topic"], taught["topic"])
+    assert torch.equal(taught["bin"], margin_bins(LOGITS, LABELS, 10))
+    later = part.survey(taught, view(LOGITS.flip(0), 0.6))
+    assert torch.equal(later["bin"], taught["bin"])
 
 
 def test_ranks_and_admission_by_hand():
