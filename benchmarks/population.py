@@ -38,7 +38,7 @@ from tasks.search.ledger import Ledger
 from tasks.search.populations import Sizes
 from tasks.search.progress import Progress
 from tasks.search.sizing import sizes
-from tasks.search.space import Pair
+from tasks.search.space import Family, Pair
 from tasks.search.tables import Table
 from tasks.search.work import TRAINING, Setting
 
@@ -89,7 +89,7 @@ def ours(rows: Rows, trials: Sequence[Trial], together: bool) -> tuple[list[Tria
     from tasks.search.tuner import search
 
     tables = rows.tables()
-    chosen = sizes((rows.pair,), rows.setting, tables) if together else Sizes()
+    chosen = sizes((Family((rows.pair,)),), rows.setting, tables) if together else Sizes()
     with tempfile.TemporaryDirectory() as folder:
         board = Board(rows.terms(chosen), Ledger(Path(folder) / "search" / "benchmark"))
         with (

@@ -68,6 +68,7 @@ def leaderboard(root: Path) -> None:
             "place": place,
             "recipe": trial["recipe"],
             "learner": trial["learner"],
+            "training": trial.get("training", trial["trial"]),
             metric: _figure(trial["metrics"].get(metric)),
             **{
                 f"{metric} (at most {limit:g})": _figure(trial["metrics"].get(metric))

@@ -126,6 +126,17 @@ class Recipe:
         )
 
     @property
+    def trained(self) -> Recipe:
+        """What a learner trains, without a name: all but the methods that act on a trained model's scores alone.
+
+        Recipes that are equal in this train the same model from the same values and seed. An adjustment that changes the
+        weights, or asks for rows without a label, is a part of training.
+        """
+        adjust = tuple(part for part in self.adjust if part.needs & {"net", "unlabelled"})
+        after = tuple(f"adjust.{part.name}." for part in self.adjust if part not in adjust)
+        return replace(self, name="", adjust=adjust, fixed=frozenset(k for k in self.fixed if not k.startswith(after)))
+
+    @property
     def phases(self) -> tuple[Phase, ...]:
         """The stages of the schedule; without one, a single phase."""
         return self.schedule.phases() if self.schedule is not None else (Phase(1.0),)

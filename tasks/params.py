@@ -242,13 +242,17 @@ AUTO = "auto"
 
 
 class Budget(Section):
-    """How long the search goes on: for a number of configurations, or for a time."""
+    """How long the search goes on: for a number of trainings, or for a time."""
 
     trials: Annotated[int, Field(ge=2)] | None = Field(
-        None, description="Configurations tried. 'none' and 'prior_threshold' are always among them."
+        None,
+        description="Trainings. Recipes that differ only in what is adjusted after training share them: each is judged with "
+        "every such adjustment, as a trial of its own in the record. 'none' and 'prior_threshold' are always among them.",
     )
     minutes: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Wall-clock time of the search, kept within 5%; such a search is not reproducible."
+        None,
+        description="Wall-clock time of the search from its first line to its record, the start of its processes among it, kept "
+        "within 5%; such a search is not reproducible.",
     )
 
     @model_validator(mode="after")
@@ -280,7 +284,7 @@ class Search(Section):
         2,
         description="Suggestions come in this many rounds; each learns from the ones before. In a search by time, as many as fit.",
     )
-    halving: Annotated[int, Field(ge=2)] = Field(3, description="Each rung keeps one in this many configurations.")
+    halving: Annotated[int, Field(ge=2)] = Field(3, description="Each rung keeps one in this many trainings, by the best trial of each.")
     rungs: Count = Field(2, description="Budgets on the way to the full one.")
     maximize: Literal["auto", *EVERY_UP] = Field(  # type: ignore[valid-type]
         "auto",

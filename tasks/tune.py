@@ -26,7 +26,7 @@ from tasks.search.ledger import Ledger, identity
 from tasks.search.objective import goal_of
 from tasks.search.progress import Progress
 from tasks.search.sizing import sizes
-from tasks.search.space import Pair, pairs
+from tasks.search.space import Pair, families, pairs
 from tasks.search.tables import Table
 from tasks.search.work import UNLABELLED, Setting, table_of
 from tasks.stage import Paths, Stage, replacing, write_json
@@ -60,16 +60,16 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
         preprocessor.target_scale,
     )  # fmt: skip
     ledger = Ledger(_state(outputs) / _identity(params, inputs, device))
-    terms = replace(terms, sizes=sizes(terms.pairs, setting, tables))
+    terms = replace(terms, sizes=sizes(terms.families, setting, tables))
     board = Board(terms, ledger, params.search.budget.minutes, began)
     if board.known:
-        log.info("search: going on where an interrupted search stopped, with %d trainings done", len(board.known))
+        log.info("search: going on where an interrupted search stopped, with %d results", len(board.known))
     if board.finished is None:
         try:
             _search(board, params, setting, tables)
         except KeyboardInterrupt:
             kept = len(ledger.load())
-            log.warning("search: stopped; %d trainings are kept, and the same command goes on from there", kept)
+            log.warning("search: stopped; %d results are kept, and the same command goes on from there", kept)
             raise
     assert board.finished is not None
     _write(board.finished, terms.goal, competing, outputs["search"])
@@ -80,14 +80,15 @@ def _terms(params: Params, competing: tuple[Pair, ...], schema: Schema) -> Terms
     """The course of the search; what does not fit into it is said."""
     search = params.search
     trials = search.budget.trials
-    left_out = competing[trials:] if trials is not None else ()
+    trained = families(competing)
+    left_out = [pair for family in trained[trials:] for pair in family.pairs] if trials is not None else []
     if left_out:
         log.warning(
-            "search: %d trials are too few to try every recipe with every learner; left out: %s. Set search.budget.trials to %d or more to try all",
-            trials, ", ".join(f"{pair.recipe.name} on {pair.learner}" for pair in left_out), len(competing),
+            "search: %d trainings are too few to try every recipe with every learner; left out: %s. Set search.budget.trials to %d or more to try all",
+            trials, ", ".join(f"{pair.recipe.name} on {pair.learner}" for pair in left_out), len(trained),
         )  # fmt: skip
     return Terms(
-        pairs=competing[:trials], trials=trials, rounds=search.rounds, halving=search.halving,
+        pairs=tuple(pair for pair in competing if pair not in left_out), trials=trials, rounds=search.rounds, halving=search.halving,
         rungs=search.rungs, goal=goal_of(search, schema), seed=params.seed,
         budgets={pair.learner: full_budget(params, pair.learner) for pair in competing},
     )  # fmt: skip
@@ -175,11 +176,14 @@ def _write(course: Course, goal: Goal, competing: Entrants, directory: Path) -> 
 
 
 def _trial(record: Record, goal: Goal) -> dict[str, Any]:
-    """A trial as it stands in the record: its configuration, what it got on each rung, and what became of it."""
+    """A trial as it stands in the record: its configuration, what it got on each rung, and what became of it.
+
+    `training` is the first trial of those that share its training: that trial itself, where it was the first.
+    """
     trial, metrics = record.trial, record.last.metrics
     return {
         "trial": trial.id, "recipe": trial.pair.recipe.name, "learner": trial.pair.learner, "values": dict(trial.values),
-        "seed": trial.seed, "round": trial.round,
+        "training": trial.trained_as, "seed": trial.seed, "round": trial.round,
         "rungs": [_rung(spent, result) for spent, result in record.rungs],
         "status": record.status, "error": record.last.error, "metrics": metrics,
         "violation": None if metrics is None else goal.violation(metrics),

@@ -37,6 +37,7 @@ class Row:
 
     rank: int | None
     trial: int
+    training: int
     recipe: str
     learner: str
     baseline: str
@@ -195,6 +196,7 @@ def _row(
     return Row(
         rank=rank,
         trial=int(trial["trial"]),
+        training=int(trial.get("training", trial["trial"])),
         recipe=recipe,
         learner=str(trial["learner"]),
         baseline=BASELINE_WORDS.get(recipe, "") if recipe in BASELINES else "",
@@ -247,7 +249,9 @@ def _best_baselines(trials: Sequence[Trial], objective: str, picked: Any) -> set
 def _summary(trials: Sequence[Trial], feasible: int) -> str:
     recipes = len({t["recipe"] for t in trials})
     by = Counter(str(t["status"]) for t in trials)
-    parts = [f"{plural(len(trials), 'configuration')} of {plural(recipes, 'recipe')} tried on validation rows"]
+    trained = len({t.get("training", t["trial"]) for t in trials})
+    shared = f", from {plural(trained, 'training')}" if trained < len(trials) else ""
+    parts = [f"{plural(len(trials), 'configuration')} of {plural(recipes, 'recipe')} tried on validation rows{shared}"]
     parts.append(f"{by['finished']} finished")
     if by["halved"]:
         parts.append(f"{by['halved']} stopped early")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from models.errors import InputError
 from models.partners import favours_rare
@@ -81,6 +82,18 @@ class Pick:
     why: str
 
 
+Training = tuple[Recipe, str]
+"""What is trained, and the learner."""
+
+
+class Fitting(NamedTuple):
+    """A recipe that fits, by name, why it is wanted, and what has to be trained for it."""
+
+    recipe: str
+    why: str
+    trainings: list[Training]
+
+
 def picks(situation: Situation) -> tuple[Pick, ...]:
     """Every published recipe with the reason why it competes or not; those that do come first, in their order.
 
@@ -88,7 +101,7 @@ def picks(situation: Situation) -> tuple[Pick, ...]:
     prior where classes shall count alike and nothing else makes them.
     """
     reasons = _wanted(situation)
-    fitting: dict[Aim, list[tuple[str, str, int]]] = {aim: [] for aim in AIMS}
+    fitting: dict[Aim, list[Fitting]] = {aim: [] for aim in AIMS}
     out = []
     for entry in published().values():
         against = reasons[entry.aim][1] if not reasons[entry.aim][0] else _misfit(entry, situation)
@@ -96,8 +109,7 @@ def picks(situation: Situation) -> tuple[Pick, ...]:
             out.append(Pick(entry.name, False, against))
             continue
         name = ended(entry, situation)
-        trained_by = takers(parse(name), situation.learners, situation.image, situation.spared)
-        fitting[entry.aim].append((name, f"{reasons[entry.aim][1]}: {entry.why}", len(trained_by)))
+        fitting[entry.aim].append(Fitting(name, f"{reasons[entry.aim][1]}: {entry.why}", _trainings(name, situation)))
     chosen, full = _within(fitting, situation)
     return (*chosen, *full, *out)
 
@@ -172,26 +184,35 @@ def _calibrated(recipe: Recipe, name: str) -> str:
     return f"{CALIBRATE_PLAIN}_{name}"
 
 
-def _within(fitting: Mapping[Aim, Sequence[tuple[str, str, int]]], s: Situation) -> tuple[list[Pick], list[Pick]]:
+def _trainings(name: str, s: Situation) -> list[Training]:
+    """What has to be trained for the recipe: nothing new where another differs only in what is adjusted afterwards."""
+    recipe = parse(name)
+    return [(recipe.trained, one) for one in takers(recipe, s.learners, s.image, s.spared)]
+
+
+def _within(fitting: Mapping[Aim, Sequence[Fitting]], s: Situation) -> tuple[list[Pick], list[Pick]]:
     """As many as the trials allow, the aims taking turns; each wanted aim has one at least. And those without room."""
     chosen, full = [], []
-    taken = len(BASELINES) * len(s.learners)
-    room = None if s.trials is None else max(int(SHARE * s.trials), taken)
-    for first, (name, why, pairs) in _turns(fitting):
+    taken: list[Training] = []
+    for name in BASELINES:
+        taken += [training for training in _trainings(name, s) if training not in taken]
+    room = None if s.trials is None else max(int(SHARE * s.trials), len(taken))
+    for first, (name, why, trainings) in _turns(fitting):
         limit = s.trials if first else room
-        if limit is None or taken + pairs <= limit:
-            taken += pairs
+        more = [training for training in trainings if training not in taken]
+        if limit is None or len(taken) + len(more) <= limit:
+            taken += more
             chosen.append(Pick(name, True, why))
         else:
             full.append(
-                Pick(name, False, f"{s.trials} trials have room for {room} first tries of a recipe with a learner")
+                Pick(name, False, f"{s.trials} trainings have room for {room} first tries of a recipe with a learner")
             )
     return chosen, full
 
 
 def _turns(
-    fitting: Mapping[Aim, Sequence[tuple[str, str, int]]],
-) -> Iterator[tuple[bool, tuple[str, str, int]]]:
+    fitting: Mapping[Aim, Sequence[Fitting]],
+) -> Iterator[tuple[bool, Fitting]]:
     """The recipes in the order in which they get room, and whether each is the first of its aim."""
     waiting = {aim: list(entries) for aim, entries in fitting.items()}
     seen: set[Aim] = set()

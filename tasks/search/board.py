@@ -140,8 +140,9 @@ class Board:
         for note in dict.fromkeys(result.note for result in results if result.note):
             log.warning("search: %s on %s: %s", run.pair.recipe.name, run.pair.learner, note)
         for key, result in zip(run.keys, results, strict=True):
-            self.ledger.write(key, result)
-            self.known[key] = result
+            if key not in self.known:
+                self.ledger.write(key, result)
+                self.known[key] = result
         self.ledger.spent(self.spent)
         self._proceed()
 

@@ -1,13 +1,18 @@
 """The course of a search, as data in and data out: rounds of suggestions, each halved in rungs, until one is chosen.
 
+What is counted, suggested, halved and run is a training; recipes that differ only in what adjusts a trained model's scores
+share it, and each of them is a trial of its own with metrics of its own.
+
 What is trained next follows from the results so far in the order of the trials, never from when they came in; so the
 same results give the same search, whatever ran at once and however often it was interrupted.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from models.errors import EquipoiseError
@@ -15,19 +20,23 @@ from models.seeds import derive_seed
 from tasks.search.choice import Goal, Standing
 from tasks.search.halving import budget, survivors
 from tasks.search.populations import Sizes, populations
-from tasks.search.space import Pair
+from tasks.search.space import Family, Pair, families
 from tasks.search.suggestions import Told, suggest
 
 Key = tuple[int, int, int]
 """Round, rung and trial: what a result belongs to."""
 
 ROUND = 24
-"""Trials in each round but the first of a search that the clock limits."""
+"""Trainings in each round but the first of a search that the clock limits."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration. A baseline that stands for itself, with default values, always gets the full budget."""
+    """One configuration. A baseline that stands for itself, with default values, always gets the full budget.
+
+    `training` is the id of the first trial that shares its training; None: it has one of its own. They share all values
+    that training knows, the seed and every rung.
+    """
 
     id: int
     pair: Pair
@@ -35,17 +44,37 @@ class Trial:
     seed: int
     round: int
     protected: bool
+    training: int | None = None
+
+    @property
+    def trained_as(self) -> int:
+        """The id of the first trial that shares its training."""
+        return self.id if self.training is None else self.training
+
+    @property
+    def trained_values(self) -> dict[str, Any]:
+        """The values that training knows."""
+        afterwards = self.pair.afterwards()
+        return {key: value for key, value in self.values.items() if key not in afterwards}
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training: trials of one pair for one budget, which train as one population where there are several."""
+    """What trains at once: trainings of one kind for one budget, as one population where there are several.
+
+    `trials` are those of every training, next to each other; `pair` is that of the first.
+    """
 
     round: int
     rung: int
     pair: Pair
     trials: tuple[Trial, ...]
     budget: int
+
+    @property
+    def trainings(self) -> list[tuple[Trial, ...]]:
+        """The trials by training, in their order."""
+        return trainings(self.trials)
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -55,7 +84,8 @@ class Run:
     @property
     def name(self) -> str:
         """How it is called on disk and in logs."""
-        others = f"-and-{len(self.trials) - 1}" if len(self.trials) > 1 else ""
+        count = len(self.trainings)
+        others = f"-and-{count - 1}" if count > 1 else ""
         return f"round{self.round}-rung{self.rung}-trial{self.trials[0].id}{others}"
 
 
@@ -77,7 +107,8 @@ class Result:
 class Terms:
     """Everything that decides the course of a search. `budgets` is the full budget of each learner.
 
-    `trials` is None in a search that the clock limits. `sizes` says how many trials of a pair one population may hold.
+    `trials` is the number of trainings, None in a search that the clock limits. `sizes` says how many trainings one
+    population may hold, by the name of their family.
     """
 
     pairs: tuple[Pair, ...]
@@ -89,6 +120,11 @@ class Terms:
     seed: int
     budgets: Mapping[str, int]
     sizes: Sizes = field(default_factory=Sizes)
+
+    @functools.cached_property
+    def families(self) -> tuple[Family, ...]:
+        """The pairs by what they train."""
+        return families(self.pairs)
 
 
 @dataclass
@@ -131,12 +167,12 @@ class Course:
 
 
 def round_sizes(terms: Terms) -> Iterator[int]:
-    """How many trials each round holds: every pair once, then the rest in equal parts; without end if the clock limits it."""
+    """How many trainings each round holds: every family once, then the rest in equal parts; without end if the clock limits it."""
     if terms.trials is None:
-        yield len(terms.pairs)
+        yield len(terms.families)
         while True:
             yield ROUND
-    first = min(len(terms.pairs), terms.trials)
+    first = min(len(terms.families), terms.trials)
     rest, later = terms.trials - first, terms.rounds - 1
     if later == 0:
         yield terms.trials
@@ -148,6 +184,8 @@ def round_sizes(terms: Terms) -> Iterator[int]:
 def course(terms: Terms, over: Callable[[], bool]) -> Generator[list[Run], Mapping[Key, Result], Course]:
     """Yields what to train, all of which can run at once, and is sent the results; returns the finished search.
 
+    A training stands on a rung as the best of its trials does, and goes on with all of them or with none: in the end one
+    trial is chosen, so a training is worth what the best of its trials is, and fitting the others to it costs next to nothing.
     `over` says whether the time is up; it is asked before each stage but the first. What then has no result was not begun.
     """
     records: list[Record] = []
@@ -159,7 +197,7 @@ def course(terms: Terms, over: Callable[[], bool]) -> Generator[list[Run], Mappi
         trials = _trials(terms, round_, size, records)
         mine = {trial.id: Record(trial) for trial in trials}
         records.extend(mine.values())
-        running = list(trials)
+        running = trainings(trials)
         for rung in range(terms.rungs):
             if rung and over():
                 limited = True
@@ -168,7 +206,6 @@ def course(terms: Terms, over: Callable[[], bool]) -> Generator[list[Run], Mappi
             if not runs:
                 break
             results = yield runs
-            contest = []
             for run in runs:
                 for trial, key in zip(run.trials, run.keys, strict=True):
                     if key not in results:
@@ -178,12 +215,11 @@ def course(terms: Terms, over: Callable[[], bool]) -> Generator[list[Run], Mappi
                     record.rungs.append((run.budget, results[key]))
                     record.status = _status(terms, run, results[key])
                     limited = limited or results[key].stopped is not None
-                    if not trial.protected:
-                        contest.append(record.standing)
             if limited:
                 break
+            contest = [_standing([mine[t.id] for t in own], terms.goal) for own in running if not _protected(own)]
             going_on = set(survivors(contest, terms.halving, terms.goal)) if contest else set()
-            running = [t for t in running if t.id in going_on]
+            running = [own for own in running if own[0].trained_as in going_on]
         records = [record for record in records if record.rungs]
         if all(record.last.metrics is None for record in records):
             raise EquipoiseError(_all_failed(records))
@@ -191,19 +227,39 @@ def course(terms: Terms, over: Callable[[], bool]) -> Generator[list[Run], Mappi
 
 
 def _trials(terms: Terms, round_: int, size: int, before: Sequence[Record]) -> list[Trial]:
-    """The configurations of a round: first every pair with its default values, then what follows from the results."""
-    start = len(before)
-    chosen: list[tuple[Pair, Mapping[str, Any], bool]] = []
+    """The trials of a round's trainings: first every family with its default values, then what follows from the results."""
+    chosen: list[tuple[list[tuple[Pair, Mapping[str, Any]]], bool]] = []
     if round_ == 0:
-        chosen = [(pair, pair.defaults(), pair.baseline) for pair in terms.pairs[:size]]
+        chosen = [([(pair, pair.defaults()) for pair in family.pairs], True) for family in terms.families[:size]]
     if size > len(chosen):
         seed = derive_seed(terms.seed, "suggestions", round_)
-        suggested = suggest(terms.pairs, _told(terms.goal, before), size - len(chosen), seed)
-        chosen.extend((pair, values, False) for pair, values in suggested)
-    return [
-        Trial(start + i, pair, values, derive_seed(terms.seed, "trial", start + i), round_, protected)
-        for i, (pair, values, protected) in enumerate(chosen)
-    ]
+        suggested = suggest(terms.families, _told(terms.goal, before), size - len(chosen), seed)
+        chosen.extend((trials, False) for trials in suggested)
+    found: list[Trial] = []
+    for configurations, by_default in chosen:
+        first = len(before) + len(found)
+        seed = derive_seed(terms.seed, "trial", first)
+        found += [
+            Trial(first + i, pair, values, seed, round_, by_default and pair.baseline, first)
+            for i, (pair, values) in enumerate(configurations)
+        ]
+    return found
+
+
+def trainings(trials: Sequence[Trial]) -> list[tuple[Trial, ...]]:
+    """The trials, those of one training next to each other, by training."""
+    return [tuple(own) for _, own in itertools.groupby(trials, lambda trial: trial.trained_as)]
+
+
+def _protected(training: Sequence[Trial]) -> bool:
+    """Whether it gets the full budget at once, for a baseline among its trials."""
+    return any(trial.protected for trial in training)
+
+
+def _standing(records: Sequence[Record], goal: Goal) -> Standing:
+    """A training as it stands: the best of its trials, under the id of the first."""
+    best = min((r.standing for r in records), key=lambda s: (s.metrics is None, goal.rank(s)))
+    return replace(best, trial=records[0].trial.trained_as)
 
 
 def _told(goal: Goal, records: Sequence[Record]) -> list[Told]:
@@ -212,29 +268,31 @@ def _told(goal: Goal, records: Sequence[Record]) -> list[Told]:
         metrics = record.last.metrics
         objective = None if metrics is None else goal.merit(metrics)
         if metrics is not None and objective is not None:
-            told.append(Told(record.trial.pair, record.trial.values, objective, goal.excesses(metrics)))
+            trial = record.trial
+            told.append(Told(trial.pair, trial.values, objective, goal.excesses(metrics), trial.trained_as))
     return told
 
 
-def _runs(terms: Terms, running: Sequence[Trial], round_: int, rung: int) -> list[Run]:
-    """The populations of a stage, in the order of their first trials.
+def _runs(terms: Terms, running: Sequence[tuple[Trial, ...]], round_: int, rung: int) -> list[Run]:
+    """The populations of a stage, in the order of their first trainings.
 
     Every rung trains from the start, with all of its learning rate and phases in its own budget: what a recipe does last
     (deferred weights, a classifier trained anew) is then part of what it is judged by, on the first rung as on the last.
-    Protected trials get the full budget at once, so that they never wait.
+    Protected trainings get the full budget at once, so that they never wait.
     """
 
-    def spent(trial: Trial) -> int:
-        full = terms.budgets[trial.pair.learner]
-        return full if trial.protected else budget(full, terms.halving, terms.rungs, rung)
+    def spent(training: Sequence[Trial]) -> int:
+        full = terms.budgets[training[0].pair.learner]
+        return full if _protected(training) else budget(full, terms.halving, terms.rungs, rung)
 
-    together = populations([(trial.pair, trial.values, spent(trial)) for trial in running], terms.sizes)
+    together = populations([(own[0].pair, own[0].trained_values, spent(own)) for own in running], terms.sizes)
     return [
         Run(
-            round_, rung, running[positions[0]].pair, tuple(running[p] for p in positions), spent(running[positions[0]])
+            round_, rung, running[positions[0]][0].pair, tuple(t for p in positions for t in running[p]),
+            spent(running[positions[0]]),
         )
         for positions in together
-    ]
+    ]  # fmt: skip
 
 
 def _status(terms: Terms, run: Run, result: Result) -> str:

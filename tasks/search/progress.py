@@ -45,7 +45,7 @@ class Progress:
         board = self._board
         if board.finished is not None:
             return 1.0
-        due = [(run, len(run.trials) * run.budget / board.terms.budgets[run.pair.learner]) for run in board.runs]
+        due = [(run, len(run.trainings) * run.budget / board.terms.budgets[run.pair.learner]) for run in board.runs]
         ahead = sum(count * share for count, share in self._ahead())
         return sum(share for run, share in due if board.has(run)) / (sum(share for _, share in due) + ahead)
 
@@ -55,7 +55,7 @@ class Progress:
         if not board.stage:
             return []
         present = (board.stage[0].round, board.stage[0].rung)
-        protected = sum(trial.protected for run in board.runs for trial in run.trials)
+        protected = sum(any(t.protected for t in own) for run in board.runs for own in run.trainings)
         found = []
         for round_, size in enumerate(round_sizes(terms)):
             running = size - protected if round_ == 0 else size

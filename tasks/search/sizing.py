@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from models.learners import learner
 from tasks.search.populations import Sizes
-from tasks.search.space import Pair
+from tasks.search.space import Family
 from tasks.search.tables import Table
 from tasks.search.work import Setting, table_of
 
@@ -21,14 +21,15 @@ PARTS = {"cpu": 4, "cuda": 2}
 """Populations at least that a stage is cut into: processes that may be at work at once on one machine, or on one GPU."""
 
 
-def sizes(pairs: Sequence[Pair], setting: Setting, tables: Mapping[str, Table]) -> Sizes:
+def sizes(families: Sequence[Family], setting: Setting, tables: Mapping[str, Table]) -> Sizes:
     """How large the populations of a search may be; what cannot train as one is said."""
     device, largest = setting.plan.device, {}
-    for pair in pairs:
+    for family in families:
+        pair = family.pairs[0]
         chosen, split = learner(pair.learner), tables[table_of(pair.recipe)].split()
         plan = replace(setting.plan, device=device if chosen.accelerated else "cpu")
-        largest[pair.name] = chosen.largest_population(pair.recipe, split, setting.inputs, plan)
-    alone = [pair.name.replace("|", " on ") for pair in pairs if largest[pair.name] == 1]
+        largest[pair.name] = chosen.largest_population(pair.recipe.trained, split, setting.inputs, plan)
+    alone = [pair.name.replace("|", " on ") for pair in families if largest[pair.name] == 1]
     if alone:
         log.info("search: trained one by one: %s", ", ".join(alone))
     return Sizes(largest, SMALLEST[device], PARTS[device])

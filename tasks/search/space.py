@@ -50,6 +50,45 @@ class Pair:
         """The values that its authors recommend."""
         return {key: allowed.default for key, (_, allowed) in self.space().items()}
 
+    def afterwards(self) -> dict[str, tuple[str, Range]]:
+        """The part of the space that training does not know: hyperparameters of what adjusts a trained model's scores."""
+        known = {**self.recipe.trained.space(), **learner(self.learner).space()}
+        return {key: entry for key, entry in self.space().items() if key not in known}
+
+
+@dataclass(frozen=True)
+class Family:
+    """Pairs of one learner whose recipes differ only in what adjusts a trained model's scores: one training serves all."""
+
+    pairs: tuple[Pair, ...]
+
+    @property
+    def name(self) -> str:
+        """That of its first pair."""
+        return self.pairs[0].name
+
+    def space(self) -> dict[str, tuple[str, Range]]:
+        """The part of the space that training knows, which is the same for all of its pairs."""
+        afterwards = self.pairs[0].afterwards()
+        return {key: entry for key, entry in self.pairs[0].space().items() if key not in afterwards}
+
+    def defaults(self) -> dict[str, Any]:
+        """The values that its authors recommend."""
+        return {key: allowed.default for key, (_, allowed) in self.space().items()}
+
+
+def families(competing: Sequence[Pair]) -> tuple[Family, ...]:
+    """The pairs by what they train, in the order of their first ones."""
+    found: list[tuple[Recipe, list[Pair]]] = []
+    for pair in competing:
+        trained = pair.recipe.trained
+        own = next((members for kind, members in found if kind == trained and members[0].learner == pair.learner), None)
+        if own is None:
+            found.append((trained, [pair]))
+        else:
+            own.append(pair)
+    return tuple(Family(tuple(members)) for _, members in found)
+
 
 def refusal(recipe: Recipe, name: str, image: bool) -> str | None:
     """Why the learner of this name cannot train the recipe on such data, as a clause; None if it can."""

@@ -298,7 +298,10 @@ def trial(config: Mapping[str, Any], shared: Shared | None = None) -> None:
         _hold(Path(shared.stage_file), plain["stage"])
         tune.report({"results": "[]"})
         return
-    job = Job(**{**plain, "members": tuple((values, seed) for values, seed in plain["members"])})
+    members = tuple((values, seed) for values, seed in plain["members"])
+    job = Job(
+        **{**plain, "members": members, "adjusted": tuple(tuple((r, v) for r, v in t) for t in plain["adjusted"])}
+    )
     if job.name in shared.known:
         _wait_for_others(shared.at_once)
         tune.report({"results": "[]"})

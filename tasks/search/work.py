@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from models.adjustment import apply_adjusters, average, fit_adjusters
+from models.balancing.component import Scores
 from models.data import Split, Statistics
 from models.errors import DeviceLostError, EquipoiseError
 from models.learners import learner
-from models.learners.learner import Checkpoint, Input, Member, Model, OnEpoch, Outcome, Plan
+from models.learners.learner import Checkpoint, Input, Member, OnEpoch, Outcome, Plan
 from models.learners.memory import device_lost
 from models.learners.pool import ended_on
 from models.metrics.calibration import ece_by_chance
@@ -53,20 +54,32 @@ class Setting:
 
 @dataclass(frozen=True)
 class Job:
-    """A run as data: what goes to a worker. `together` is how many members may train at once, where memory is short."""
+    """A run as data: what goes to a worker.
+
+    `members` are the values and the seed of each training, `adjusted` for each of them the recipes and values of its
+    trials; without it, every member is judged as the job's own recipe. `together` is how many members may train at once,
+    where memory is short.
+    """
 
     name: str
     recipe: str
     learner: str
     budget: int
     members: tuple[tuple[Mapping[str, Any], int], ...]
+    adjusted: tuple[tuple[tuple[str, Mapping[str, Any]], ...], ...] | None = None
     together: int | None = None
 
     @staticmethod
     def of(run: Run) -> Job:
-        """The run's pair, budget, and each trial's values and seed."""
-        members = tuple((dict(trial.values), trial.seed) for trial in run.trials)
-        return Job(run.name, run.pair.recipe.name, run.pair.learner, run.budget, members)
+        """The run's pair and budget, the values and seed of each training, and its trials."""
+        members = tuple((own[0].trained_values, own[0].seed) for own in run.trainings)
+        adjusted = tuple(tuple((t.pair.recipe.name, dict(t.values)) for t in own) for own in run.trainings)
+        return Job(run.name, run.pair.recipe.name, run.pair.learner, run.budget, members, adjusted)
+
+    @property
+    def trials(self) -> tuple[tuple[tuple[str, Mapping[str, Any]], ...], ...]:
+        """The recipes and values of every member's trials."""
+        return self.adjusted or tuple(((self.recipe, values),) for values, _ in self.members)
 
 
 def table_of(recipe: Recipe) -> str:
@@ -82,14 +95,15 @@ def carry_out(
     on_epoch: OnEpoch | None = None,
     deadline: Deadline | None = None,
 ) -> list[Result]:
-    """Train every member for the whole budget from its start, and score it: a function of its arguments alone.
+    """Train every member for the whole budget from its start, and score its trials: a function of its arguments alone.
 
+    The results are those of the first member's trials, then of the second's, and so on.
     With a deadline, training ends at the last epoch that leaves time for the scores. A member that fails in a way that
     would repeat itself is a result too; anything else is raised, with how far the training had come, so that it can be
     tried again. An accelerator that does not answer any more is a DeviceLostError.
     """
     deadline = deadline or Deadline(None)
-    recipe, chosen = setting.recipes[job.recipe], learner(job.learner)
+    recipe, chosen = setting.recipes[job.recipe].trained, learner(job.learner)
     device = setting.plan.device if chosen.accelerated else "cpu"
     train, valid, calib = (table(name).to(device) for name in (table_of(recipe), "valid", "calib"))
     if setting.schema.unlabelled is not None and recipe.reads_unlabelled:
@@ -103,40 +117,62 @@ def carry_out(
         deadline.check()
 
     plan = replace(setting.plan, budget=job.budget, device=device, together=job.together)
-    deadline.begin(len(job.members))
+    count = sum(len(own) for own in job.trials)
+    deadline.begin(count)
     members = [Member(values, seed) for values, seed in job.members]
     try:
         outcomes = chosen.fit(recipe, members, train, valid, setting.inputs, plan, resume, watched)
         with deadline.scoring():
             statistics = Statistics.of(ended_on(recipe, train))
             return [
-                _result(who, recipe.with_values(values), outcome, valid, calib, statistics, setting)
-                for outcome, (values, _) in zip(outcomes, job.members, strict=True)
+                result
+                for outcome, trials in zip(outcomes, job.trials, strict=True)
+                for result in _results(job.learner, trials, outcome, valid, calib, statistics, setting)
             ]
     except EquipoiseError as error:
-        return [Result(None, f"{who}, epoch {reached[0]}: {error}") for _ in members]
+        return [Result(None, f"{who}, epoch {reached[0]}: {error}") for _ in range(count)]
     except Exception as error:
         text = f"{who}, epoch {reached[0]}: {type(error).__name__}: {error}"
         raise (DeviceLostError(text) if device_lost(error) else RuntimeError(text)) from error
 
 
-def _result(
-    who: str, recipe: Recipe, outcome: Outcome, valid: Split, calib: Split, statistics: Statistics, setting: Setting
-) -> Result:
-    """What a member's outcome is worth on validation rows."""
-    if outcome.model is None:
-        return Result(None, f"{who}: {outcome.error}", note=outcome.note)
-    metrics = _metrics(recipe, [outcome.model], valid, calib, statistics, setting)
-    return Result(metrics, stopped=outcome.budget_used if outcome.stopped else None, note=outcome.note)
-
-
 @torch.no_grad()
+def _results(
+    learner: str,
+    trials: Sequence[tuple[str, Mapping[str, Any]]],
+    outcome: Outcome,
+    valid: Split,
+    calib: Split,
+    statistics: Statistics,
+    setting: Setting,
+) -> list[Result]:
+    """What a member's outcome is worth on validation rows with the adjustments of each of its trials."""
+    if outcome.model is None:
+        return [Result(None, f"{name} on {learner}: {outcome.error}", note=outcome.note) for name, _ in trials]
+    raw = average([outcome.model], calib), average([outcome.model], valid)
+    found = []
+    for name, values in trials:
+        recipe = setting.recipes[name].with_values(values)
+        try:
+            metrics, error = _metrics(recipe, *raw, valid, calib, statistics, setting), None
+        except EquipoiseError as reason:
+            metrics, error = None, f"{name} on {learner}: {reason}"
+        found.append(Result(metrics, error, outcome.budget_used if outcome.stopped else None, outcome.note))
+    return found
+
+
 def _metrics(
-    recipe: Recipe, models: Sequence[Model], valid: Split, calib: Split, statistics: Statistics, setting: Setting
+    recipe: Recipe,
+    calib_scores: Scores,
+    valid_scores: Scores,
+    valid: Split,
+    calib: Split,
+    statistics: Statistics,
+    setting: Setting,
 ) -> dict[str, float | None]:
     """All metrics on validation rows, adjusters fitted on calibration rows, and how well the rows know the objective."""
-    states, _ = fit_adjusters(recipe.adjust, average(models, calib), calib, statistics)
-    scores = apply_adjusters(recipe.adjust, states, average(models, valid), valid.groups)
+    states, _ = fit_adjusters(recipe.adjust, calib_scores, calib, statistics)
+    scores = apply_adjusters(recipe.adjust, states, valid_scores, valid.groups)
     scored = scored_rows(scores, valid, setting.scale)
     low, high = _interval(scored, valid, setting)
     error = None

@@ -121,7 +121,17 @@ def test_four_trials_at_once_choose_what_one_at_a_time_chooses(searched, tmp_pat
 
 def test_every_trial_is_on_record_and_the_baselines_are_among_them(record):
     trials = record["trials"]
-    assert [t["trial"] for t in trials] == list(range(16))
+    assert [t["trial"] for t in trials] == list(range(len(trials)))
+    by_training = {t["training"]: [o for o in trials if o["training"] == t["training"]] for t in trials}
+    assert len(by_training) == 16
+    assert all(own[0]["trial"] == first for first, own in by_training.items())
+    assert all(len({(o["seed"], o["learner"], str(o["values"])) for o in own}) == 1 for own in by_training.values())
+    shared = [[o["recipe"] for o in own] for own in by_training.values() if len(own) > 1]
+    assert all(names == ["none", "prior_threshold"] for names in shared)
+    assert all(
+        one["metrics"]["log_loss"] == other["metrics"]["log_loss"]
+        for one, other in (own for own in by_training.values() if len(own) > 1)
+    )
     assert [(t["recipe"], t["learner"]) for t in trials[:4]] == [
         ("none", "mlp"), ("prior_threshold", "mlp"), ("none", "trees"), ("prior_threshold", "trees"),
     ]  # fmt: skip
@@ -130,6 +140,7 @@ def test_every_trial_is_on_record_and_the_baselines_are_among_them(record):
     assert {t["status"] for t in trials} == {"finished", "halved"}
     assert all(t["rungs"][0]["budget"] in (1, 3) for t in trials[4:])
     assert len({t["seed"] for t in trials}) == 16
+    assert len({t["metrics"]["balanced_accuracy"] for t in trials[:2]}) == 2
 
 
 def test_the_choice_is_the_best_feasible_trial_with_its_interval(searched, record):
@@ -201,7 +212,7 @@ def test_interrupted_and_killed_it_goes_on_and_chooses_the_same(searched, four_c
     monkeypatch.setattr(Ledger, "write", spy)
     with caplog.at_level(logging.INFO, "equipoise"), pytest.raises(KeyboardInterrupt):
         STAGE.execute(params(at_once=1), root)
-    assert "3 trainings are kept, and the same command goes on from there" in caplog.text
+    assert "3 results are kept, and the same command goes on from there" in caplog.text
     after_interrupt = kept(root)
     assert set(after_interrupt) == set(written)
     assert not (root / "data/tune").exists()
@@ -281,7 +292,7 @@ def test_failed_trials_are_on_record_and_those_that_die_resume(four_cores, tmp_p
         ("mlp",),
         1,
         recipes=["deadly", "exploding", "raising"],
-        budget={"trials": 5},
+        budget={"trials": 4},
         rounds=1,
         rungs=1,
         subject_to={"ece": 0.0},
@@ -335,7 +346,7 @@ def test_without_its_accelerator_a_search_ends_and_goes_on_from_its_checkpoint(f
     monkeypatch.setitem(catalogue(), Unplugged.name, Unplugged)
     monkeypatch.setattr(tuner, "CHECKPOINT_SECONDS", 0.0)
     calm, lost = write_data(tmp_path / "calm"), write_data(tmp_path / "lost")
-    chosen = params(("mlp",), 1, recipes=["unplugged"], budget={"trials": 3}, rounds=1, rungs=1, retries=0)
+    chosen = params(("mlp",), 1, recipes=["unplugged"], budget={"trials": 2}, rounds=1, rungs=1, retries=0)
     monkeypatch.setattr(Unplugged, "folder", str(calm))
     STAGE.execute(chosen, calm)
     whole = (calm / "calls").stat().st_size
@@ -389,8 +400,8 @@ def test_what_does_not_fit_is_said(four_cores, tmp_path, caplog):
             root,
         )
     trials, choice = (json.loads(text) for text in outputs(root))
-    assert [t["recipe"] for t in trials["trials"]] == ["none", "prior_threshold"]
-    assert "left out: focal on mlp, mixup on mlp. Set search.budget.trials to 4" in caplog.text
+    assert [t["recipe"] for t in trials["trials"]] == ["none", "prior_threshold", "focal"]
+    assert "left out: mixup on mlp. Set search.budget.trials to 3" in caplog.text
     assert trials["objective"]["subject_to"] == {"ece": 0.9}
     assert choice["feasible"]
     assert "equalized_odds_difference does not apply" in caplog.text

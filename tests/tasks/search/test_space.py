@@ -1,5 +1,6 @@
 """Which pairs compete and in which order, and what is suggested for them."""
 
+import itertools
 import logging
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from models.errors import InputError
 from models.learners import learner
 from models.recipe import competitors
-from tasks.search.space import pairs, rounded
+from tasks.search.space import families, pairs, rounded
 from tasks.search.suggestions import Told, suggest
 
 RECIPES = competitors(["weighted_ce", "focal", "ldam_drw"])
@@ -37,17 +38,17 @@ def test_defaults_are_those_of_recipe_and_learner():
 
 
 def told(count):
-    return [Told(PAIRS[i % 8], PAIRS[i % 8].defaults(), 0.5 + 0.01 * i, {"ece": 0.0}) for i in range(count)]
+    return [Told(PAIRS[i % 8], PAIRS[i % 8].defaults(), 0.5 + 0.01 * i, {"ece": 0.0}, i) for i in range(count)]
 
 
 def test_suggestions_follow_from_results_and_seed_alone():
-    first, second, other = (suggest(PAIRS, told(12), 6, seed) for seed in (1, 1, 2))
+    first, second, other = (suggest(families(PAIRS), told(12), 6, seed) for seed in (1, 1, 2))
     assert first == second
     assert first != other
 
 
 def test_suggested_values_are_those_of_the_pair_and_inside_their_ranges():
-    for pair, values in suggest(PAIRS, told(12), 40, 0):
+    for pair, values in itertools.chain(*suggest(families(PAIRS), told(12), 40, 0)):
         space = pair.space()
         assert list(values) == list(space)
         for key, (_, allowed) in space.items():
@@ -60,17 +61,18 @@ def test_suggested_values_are_those_of_the_pair_and_inside_their_ranges():
 
 def test_suggestions_prefer_what_keeps_the_limits():
     """The pair with the higher objective breaks a limit in every trial, the other keeps it."""
-    good, bad = PAIRS[0], PAIRS[1]
+    good, bad = PAIRS[4], PAIRS[5]
     results = [
-        Told(p, p.defaults(), 0.6 if p is good else 0.9, {"ece": 0.0 if p is good else 1.0}) for p in [good, bad] * 12
+        Told(p, p.defaults(), 0.6 if p is good else 0.9, {"ece": 0.0 if p is good else 1.0}, i)
+        for i, p in enumerate([good, bad] * 12)
     ]
-    names = [pair.name for pair, _ in suggest([good, bad], results, 40, 0)]
+    names = [pair.name for ((pair, _),) in suggest(families([good, bad]), results, 40, 0)]
     assert names.count(good.name) > names.count(bad.name)
 
 
 def test_suggesting_is_silent(caplog, capfd):
     with caplog.at_level(logging.INFO):
-        suggest(PAIRS, told(3), 2, 0)
+        suggest(families(PAIRS), told(3), 2, 0)
     assert not caplog.records
     assert capfd.readouterr() == ("", "")
 
