@@ -284,7 +284,9 @@ class Search(Section):
         2,
         description="Suggestions come in this many rounds; each learns from the ones before. In a search by time, as many as fit.",
     )
-    halving: Annotated[int, Field(ge=2)] = Field(3, description="Each rung keeps one in this many trainings, by the best trial of each.")
+    halving: Annotated[int, Field(ge=2)] = Field(
+        3, description="Each rung keeps one in this many trainings, by the best trial of each."
+    )
     rungs: Count = Field(2, description="Budgets on the way to the full one.")
     maximize: Literal["auto", *EVERY_UP] = Field(  # type: ignore[valid-type]
         "auto",

@@ -31,6 +31,9 @@ from tasks.stage import Paths, Stage, read_json, replacing, write_json
 
 log = logging.getLogger("equipoise")
 
+SAID = 15
+"""About how often it is said how far a training has come."""
+
 
 def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     """Write predictor/ (safetensors + JSON) and summary.json with the spread of the validation metrics over the seeds."""
@@ -105,7 +108,8 @@ def _fit(
     )
 
     def progress(epoch: int, _: Any) -> None:
-        log.info("train: %d of %d", epoch, plan.budget)
+        if epoch % max(1, plan.budget // SAID) == 0 or epoch == plan.budget:
+            log.info("train: %d of %d", epoch, plan.budget)
 
     with _threads(params.resources.cpus_per_trial):
         outcomes = chosen.fit(recipe, members, train, valid, preprocessor.inputs, plan, on_epoch=progress)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from models.errors import DeviceLostError
 from models.learners import resolve_learners, spared_learners
 from models.learners.learner import Plan
 from models.preprocess import Preprocessor
@@ -21,6 +22,7 @@ from tasks.search.campaign import Course, Record, Result, Terms
 from tasks.search.choice import Goal
 from tasks.search.cluster import cluster
 from tasks.search.companions import companions_of
+from tasks.search.deadline import SCORING_SECONDS, Deadline
 from tasks.search.entrants import Entrants, entrants
 from tasks.search.ledger import Ledger, identity
 from tasks.search.objective import goal_of
@@ -28,7 +30,7 @@ from tasks.search.progress import Progress
 from tasks.search.sizing import sizes
 from tasks.search.space import Pair, families, pairs
 from tasks.search.tables import Table
-from tasks.search.work import UNLABELLED, Setting, table_of
+from tasks.search.work import UNLABELLED, Job, Setting, carry_out, table_of
 from tasks.stage import Paths, Stage, replacing, write_json
 
 log = logging.getLogger("equipoise")
@@ -101,7 +103,11 @@ def full_budget(params: Params, learner: str) -> int:
 
 def _search(board: Board, params: Params, setting: Setting, tables: dict[str, Table]) -> None:
     """Start Ray, and train until the board is satisfied."""
+    pace = _first(board, setting, tables)
+    if board.over:
+        return
     log.info("search: starting the processes for trials")
+    began = time.monotonic()
     note = board.ledger.directory.parent / "ray.json"
     unit: Unit = "trials" if board.limit is None else "seconds"
     total = board.terms.trials if board.limit is None else board.limit
@@ -111,7 +117,29 @@ def _search(board: Board, params: Params, setting: Setting, tables: dict[str, Ta
     ):
         from tasks.search.tuner import search
 
-        search(board, setting, tables, shares, params.search.retries, Progress(board, meter))
+        board.started_in = time.monotonic() - began
+        search(board, setting, tables, shares, params.search.retries, Progress(board, meter), pace)
+
+
+def _first(board: Board, setting: Setting, tables: dict[str, Table]) -> float:
+    """In a search by time, the first training, here and now; gives how long scoring one trial takes.
+
+    Whatever happens to the processes from then on, and however long they take to start, the search can end in time with a
+    valid model. A training that breaks is left to them, as they can try it again.
+    """
+    run = None if board.limit is None or board.any_sound else board.next()
+    if run is None:
+        return SCORING_SECONDS
+    deadline = Deadline(time.time() + (board.seconds_left or 0.0))
+    log.info("search: training %s on %s first", run.pair.recipe.name, run.pair.learner)
+    try:
+        results = carry_out(Job.of(run), setting, lambda name: tables[name].split(), deadline=deadline)
+    except (RuntimeError, DeviceLostError) as error:
+        log.warning("search: %s; it is tried again", error)
+        board.under_way.discard(run.name)
+    else:
+        board.record(run.name, results)
+    return deadline.pace
 
 
 def _encode(

@@ -26,7 +26,8 @@ class Member:
 class Plan:
     """What all members of a run share. `budget` counts epochs of a net, boosting rounds of trees.
 
-    `together` is how many members may train as one program where memory is short; None: all.
+    `together` is how many members may train as one program where memory is short; None: all. `over` is asked between
+    two steps whether the time is up: an epoch under way then ends where it is.
     """
 
     budget: int
@@ -35,6 +36,7 @@ class Plan:
     hidden: tuple[int, ...] = (256, 256)
     device: str = "cpu"
     together: int | None = None
+    over: Callable[[], bool] | None = None
 
 
 class Checkpoint(NamedTuple):
@@ -101,7 +103,7 @@ class TimeIsUp(Exception):
 
 
 OnEpoch = Callable[[int, Callable[[], Checkpoint]], None]
-"""Called after each epoch (or every few boosting rounds) with the budget used, and a function that makes a checkpoint.
+"""Called after each epoch (or boosting round) with the budget used, and a function that makes a checkpoint.
 
 It may raise TimeIsUp.
 """

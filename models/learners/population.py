@@ -337,6 +337,8 @@ class Population:
             self.net.body.eval()
         self.sound.zero_()
         for step in range(steps):
+            if step and self.plan.over is not None and self.plan.over():
+                break
             self.batch = step
             done = (self.epoch + step / steps) / self.plan.budget
             partner = columns(self.train, partners[:, step], self.pool.guesses) if partners is not None else ()

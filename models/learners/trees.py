@@ -33,9 +33,6 @@ ROUNDS_PER_EPOCH = 5
 
 TWO_CLASSES = "trees need two classes among the training rows, and validation rows of them"
 
-REPORT_EVERY = 10
-"""Boosting rounds between two reports of progress."""
-
 
 class Stopped(Exception):
     """Boosting ends early: the validation loss is not finite."""
@@ -125,7 +122,7 @@ class Trees(Learner):
                     continue
 
                 def report(rounds: int) -> None:
-                    if on_epoch is not None and (rounds % REPORT_EVERY == 0 or rounds == plan.budget):
+                    if on_epoch is not None:
                         on_epoch(rounds, lambda: _checkpoint(outcomes))
 
                 outcomes.append(
@@ -234,7 +231,8 @@ class _Boosted(NamedTuple):
         model = LabelTrees([cast("TreesModel", outcome.model) for outcome in each])
         shortest = min(len(outcome.history) for outcome in each)
         history = np.mean([outcome.history[:shortest] for outcome in each], axis=0).tolist()
-        return Outcome(model, None, max(outcome.budget_used for outcome in each), history)
+        stopped = any(outcome.stopped for outcome in each)
+        return Outcome(model, None, max(outcome.budget_used for outcome in each), history, stopped)
 
 
 def category_codes(categories: Tensor, cardinalities: tuple[int, ...]) -> list[NDArray[np.float64]]:

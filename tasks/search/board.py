@@ -13,18 +13,29 @@ from tasks.search.ledger import Ledger
 log = logging.getLogger("equipoise")
 
 CLOSE = 0.02
-"""Share of the time limit that is too little to begin anything in."""
+"""Share of the time limit that is left to trainings that end later than they thought they would."""
 
 ENDING = 2.0
-"""Seconds that a search needs to stop its processes and to write its record."""
+"""Seconds that a search needs at least to stop its processes and to write its record."""
+
+STOPPING = 0.6
+"""About the time that stopping its processes takes, as a share of the time that starting them took."""
+
+MOST_FOR_ENDING = 0.2
+"""Share of the limit that is set aside for the end at most."""
 
 
 class Board:
     """Hands out runs in order, at most `at_once` of them, and takes their results in any order.
 
     Results that the ledger has are taken from there. `runs` are all that were due so far, those of the present stage
-    among them. With `minutes`, counted from
-    `began`, nothing is handed out once the time is up, and what was not begun is left out.
+    among them.
+
+    With `minutes` the search has a limit. It counts from `began`, the first line of the stage, and covers all up to the
+    written record: reading and encoding the rows, the start of Ray and its processes, training, scoring, and the end of
+    the processes, for which `ending` is set aside by how long the start took. An interrupted search has what was left.
+    Trainings are asked to end a little before that (`seconds_left`), with the best models so far; what was not begun by
+    then is left out, and so is what goes on regardless (`give_up`), unless there is nothing else to choose from.
     """
 
     def __init__(
@@ -47,6 +58,7 @@ class Board:
         self.stages = 0
         self.on_stage: Callable[[], None] = lambda: None
         self.limit = None if minutes is None else 60 * minutes
+        self.started_in = 0.0
         self._clock = clock
         self._began = (clock() if began is None else began) - ledger.seconds()
         self._course = course(terms, lambda: self.late)
@@ -82,14 +94,24 @@ class Board:
         return (self.stage[0].round, self.stage[0].rung) == (rounds - 1, self.terms.rungs - 1)
 
     @property
+    def ending(self) -> float:
+        """Seconds set aside for the end; `started_in` is how long the start of the processes took."""
+        return max(ENDING, min(STOPPING * self.started_in, MOST_FOR_ENDING * (self.limit or 0.0)))
+
+    @property
+    def seconds_to_end(self) -> float | None:
+        """How long until the search ends without what is still under way; None without a limit."""
+        return None if self.limit is None else self.limit - self.ending - self.spent
+
+    @property
     def seconds_left(self) -> float | None:
         """How long training may go on, so that the search ends in time; None without a limit."""
-        return None if self.limit is None else self.limit - ENDING - self.spent
+        return None if self.limit is None else (1 - CLOSE) * self.limit - self.ending - self.spent
 
     @property
     def late(self) -> bool:
         """Whether the time is up, or about to be."""
-        return self.limit is not None and self.spent >= min(self.limit - ENDING, (1 - CLOSE) * self.limit)
+        return self.seconds_left is not None and self.seconds_left <= 0
 
     @property
     def spent(self) -> float:
@@ -98,12 +120,18 @@ class Board:
 
     def close_if_late(self) -> None:
         """Once the time is up and nothing is under way any more, end the stage without what was not begun."""
-        if not self.late or not self.stage or self.under_way or not self._any_sound:
+        if not self.late or not self.stage or self.under_way or not self.any_sound:
             return
         left = sum(len(run.trials) for run in self.stage if not self.has(run))
         if left:
-            log.info("search: the time is up; %d more configurations were not begun", left)
+            log.info("search: the time is up; %d more configurations were not begun, or not brought to an end", left)
         self._guarded(self._step_with_what_is_known)
+
+    def give_up(self) -> None:
+        """Once the search has to end, do so without what is still under way, if there is something to choose from."""
+        if self.seconds_to_end is not None and self.seconds_to_end <= 0 and self.any_sound:
+            self.under_way.clear()
+            self.close_if_late()
 
     def adopt(self, names: Iterable[str]) -> None:
         """These runs are under way already: a restored search goes on with them."""
@@ -122,7 +150,8 @@ class Board:
         self.close_if_late()
 
     def fail(self, name: str, reason: str) -> None:
-        """A run that failed more often than it may: all its trials have failed."""
+        """A run that failed more often than it may: all its trials have failed, unless it is given up anyway."""
+        self.give_up()
         run = next((r for r in self.stage if r.name == name), None)
         self.record(name, [Result(None, reason) for _ in (run.trials if run else ())])
 
@@ -147,7 +176,7 @@ class Board:
         self._proceed()
 
     @property
-    def _any_sound(self) -> bool:
+    def any_sound(self) -> bool:
         """Whether there is something to choose from."""
         return any(self.known[key].metrics is not None for run in self.runs for key in run.keys if key in self.known)
 

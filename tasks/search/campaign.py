@@ -228,7 +228,7 @@ def course(terms: Terms, over: Callable[[], bool]) -> Generator[list[Run], Mappi
 
 def _trials(terms: Terms, round_: int, size: int, before: Sequence[Record]) -> list[Trial]:
     """The trials of a round's trainings: first every family with its default values, then what follows from the results."""
-    chosen: list[tuple[list[tuple[Pair, Mapping[str, Any]]], bool]] = []
+    chosen: list[tuple[list[tuple[Pair, dict[str, Any]]], bool]] = []
     if round_ == 0:
         chosen = [([(pair, pair.defaults()) for pair in family.pairs], True) for family in terms.families[:size]]
     if size > len(chosen):

@@ -9,33 +9,40 @@ from collections.abc import Callable, Iterator
 from models.learners.learner import TimeIsUp
 
 SCORING_SECONDS = 0.3
-"""About the time that scoring one member takes, as long as this process has scored none."""
+"""About the time that scoring one trial takes, as long as none has been scored."""
 
 
 class Deadline:
-    """A point in time, `at` by `clock`, and what this process has learned of its own pace. Without `at`, never."""
+    """A point in time, `at` by `clock`, and what this process has learned of its own pace. Without `at`, never.
 
-    def __init__(self, at: float | None, clock: Callable[[], float] = time.time) -> None:
+    `pace` is how long scoring one trial takes.
+    """
+
+    def __init__(self, at: float | None, clock: Callable[[], float] = time.time, pace: float = SCORING_SECONDS) -> None:
         self._at = at
         self._clock = clock
-        self._scoring = SCORING_SECONDS
-        self._members = 0
+        self.pace = pace
+        self._trials = 0
         self._last = clock()
 
-    def begin(self, members: int) -> None:
-        """A training of so many members begins now."""
-        self._members, self._last = members, self._clock()
+    def begin(self, trials: int) -> None:
+        """Training for so many trials begins now."""
+        self._trials, self._last = trials, self._clock()
+
+    def over(self) -> bool:
+        """Whether the time is up already, for whoever asks before an epoch is over."""
+        return self._at is not None and self._clock() + self.pace * self._trials > self._at
 
     def check(self) -> None:
         """An epoch is over: raise TimeIsUp if there is no time for another one and the scores after it."""
         now = self._clock()
         epoch, self._last = now - self._last, now
-        if self._at is not None and now + epoch + self._scoring * self._members > self._at:
+        if self._at is not None and now + epoch + self.pace * self._trials > self._at:
             raise TimeIsUp
 
     @contextlib.contextmanager
     def scoring(self) -> Iterator[None]:
-        """Around the scoring of all members, whose pace is remembered."""
+        """Around the scoring of all trials, whose pace is remembered."""
         began = self._clock()
         yield
-        self._scoring = (self._clock() - began) / max(1, self._members)
+        self.pace = (self._clock() - began) / max(1, self._trials)

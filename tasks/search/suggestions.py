@@ -64,7 +64,7 @@ def _suggest(
         adjusting[pair.name] = _study(derive_seed(seed, pair.name), min(10, len(families)))
         for result in (r for r in told if r.pair.name == pair.name):
             _tell(adjusting[pair.name], result, pair.afterwards())
-    found = []
+    found: list[list[tuple[Pair, dict[str, Any]]]] = []
     for _ in range(count):
         trial = study.ask()
         family = by_name[trial.suggest_categorical(FAMILY, list(by_name))]

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -29,7 +30,7 @@ from models.learners.learner import Checkpoint
 from tasks.search.board import Board
 from tasks.search.campaign import Result
 from tasks.search.cluster import Shares
-from tasks.search.deadline import Deadline
+from tasks.search.deadline import SCORING_SECONDS, Deadline
 from tasks.search.progress import Progress
 from tasks.search.tables import Table
 from tasks.search.work import Job, Setting, carry_out
@@ -48,6 +49,9 @@ HOLD_SECONDS = 30.0
 START_SECONDS = 3.0
 """About the time that a process needs to start."""
 
+AFTER_THE_END = 0.3
+"""Seconds after a search's end at which a process that still trains ends itself."""
+
 STAGE_FILE = "stage"
 
 GO_ON = (
@@ -63,7 +67,8 @@ STATE = ("tuner.pkl", "experiment_state-", "search_gen_state-")
 class Shared:
     """What Ray hands to every trial: the setting, and where the tables are. References are in a mapping, so they stay references.
 
-    `deadline` is in seconds since 1970, by which training has to end; `session` names this start of the search.
+    `deadline` is in seconds since 1970, by which training has to end, `cut` when a process that is still at it ends itself,
+    as the search has ended without it; `pace` is how long scoring one trial takes. `session` names this start of the search.
     """
 
     setting: Setting
@@ -73,6 +78,8 @@ class Shared:
     stage_file: str
     at_once: int
     deadline: float | None
+    cut: float | None
+    pace: float
     session: str
 
 
@@ -109,9 +116,18 @@ JOB = "job"
 
 
 def search(
-    board: Board, setting: Setting, tables: dict[str, Table], shares: Shares, retries: int, progress: Progress
+    board: Board,
+    setting: Setting,
+    tables: dict[str, Table],
+    shares: Shares,
+    retries: int,
+    progress: Progress,
+    pace: float = SCORING_SECONDS,
 ) -> None:
-    """Run the board's search to its end. `tables` is emptied: the object store has the rows from then on."""
+    """Run the board's search to its end. `tables` is emptied: the object store has the rows from then on.
+
+    `pace` is how long scoring one trial takes, as far as that is known.
+    """
     references = {}
     while tables:
         name, table = tables.popitem()
@@ -119,10 +135,12 @@ def search(
     directory = board.ledger.directory.resolve()
     name = directory.name
     known = frozenset(run.name for run in board.runs if board.has(run))
-    left = board.seconds_left
+    left, end = board.seconds_left, board.seconds_to_end
     shared = Shared(
         setting, references, known, CHECKPOINT_SECONDS, str(directory / STAGE_FILE), shares.at_once,
-        None if left is None else time.time() + left, uuid.uuid4().hex,
+        None if left is None else time.time() + left,
+        None if end is None or not board.any_sound else time.time() + end + AFTER_THE_END,
+        pace, uuid.uuid4().hex,
     )  # fmt: skip
     trainable = _trainable(shared, shares)
     board.at_once = shares.at_once
@@ -190,6 +208,7 @@ def _fresh(directory: Path, trainable: Any, retries: int) -> tune.Tuner:
         run_config=tune.RunConfig(
             name=f"attempt-{len(_attempts(directory)):03d}",
             storage_path=str(directory / "tune"),
+            stop=Ended(name),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=retries),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
@@ -226,6 +245,22 @@ class Suggestions(Searcher):
         """Nothing to restore."""
 
 
+class Ended(tune.Stopper):
+    """Ends every trial once the board's search is over."""
+
+    def __init__(self, name: str) -> None:
+        self._search = name
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """A trial ends by itself."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the search is over."""
+        live = _searches.get(self._search)
+        return live is not None and live.board.over
+
+
 class Results(tune.Callback):
     """Brings every trial's end to the board."""
 
@@ -243,6 +278,7 @@ class Results(tune.Callback):
         """Several times a second, whatever happens."""
         live = _searches[self._search]
         live.board.close_if_late()
+        live.board.give_up()
         live.progress.tell_now_and_then()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -316,20 +352,41 @@ def trial(config: Mapping[str, Any], shared: Shared | None = None) -> None:
                 tune.report({"epoch": epoch}, checkpoint=tune.Checkpoint.from_directory(directory))
             last = time.monotonic()
 
-    with _alive(Path(shared.stage_file).parent / "alive", job.name, shared.session) as deaths:
+    alive = _alive(Path(shared.stage_file).parent / "alive", job.name, shared.session)
+    with _ending_itself(shared.cut), alive as deaths:
         if deaths > 1:
             # Most likely it needs more memory than there is.
             job = replace(job, together=max(1, len(job.members) >> (deaths - 1)))
         results = carry_out(
-            job, shared.setting, lambda name: _split(shared, name), _resume(), on_epoch, _deadline(shared.deadline)
+            job,
+            shared.setting,
+            lambda name: _split(shared, name),
+            _resume(),
+            on_epoch,
+            _deadline(shared.deadline, shared.pace),
         )
     tune.report({"results": json.dumps([asdict(result) for result in results])})
 
 
 @functools.cache
-def _deadline(at: float | None) -> Deadline:
+def _deadline(at: float | None, pace: float) -> Deadline:
     """One per process, as it remembers the pace."""
-    return Deadline(at)
+    return Deadline(at, pace=pace)
+
+
+@contextlib.contextmanager
+def _ending_itself(at: float | None) -> Iterator[None]:
+    """End the process if it is in here at that time: Tune would wait for the function that is running."""
+    if at is None:
+        yield
+        return
+    timer = threading.Timer(max(0.0, at - time.time()), os._exit, [1])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextlib.contextmanager

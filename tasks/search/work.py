@@ -98,7 +98,8 @@ def carry_out(
     """Train every member for the whole budget from its start, and score its trials: a function of its arguments alone.
 
     The results are those of the first member's trials, then of the second's, and so on.
-    With a deadline, training ends at the last epoch that leaves time for the scores. A member that fails in a way that
+    With a deadline, training ends at the last epoch (or boosting round) that leaves time for the scores, or in the midst of
+    an epoch that is longer than it was expected to be. A member that fails in a way that
     would repeat itself is a result too; anything else is raised, with how far the training had come, so that it can be
     tried again. An accelerator that does not answer any more is a DeviceLostError.
     """
@@ -116,7 +117,7 @@ def carry_out(
             on_epoch(epoch, make)
         deadline.check()
 
-    plan = replace(setting.plan, budget=job.budget, device=device, together=job.together)
+    plan = replace(setting.plan, budget=job.budget, device=device, together=job.together, over=deadline.over)
     count = sum(len(own) for own in job.trials)
     deadline.begin(count)
     members = [Member(values, seed) for values, seed in job.members]
