@@ -2,11 +2,11 @@
 SHELL := bash
 BIN := .venv/bin
 
-.PHONY: help demo test lint format bench lock setup peers clean
+.PHONY: help demo test production production-test lint format bench lock setup peers clean
 .DEFAULT_GOAL := help
 
 help:  ## This list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## */\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## */\t/' | expand -t 17
 
 setup:  ## Create .venv and install what requirements.lock names (nothing to do when that is unchanged)
 	@infra/setup.sh
@@ -19,6 +19,14 @@ demo: setup  ## The whole pipeline on the embedded data: from the source to a re
 
 test: setup  ## All tests
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
+PRODUCTION = $(BIN)/python -m infra.production $(if $(SETTINGS),--settings $(SETTINGS)) $(if $(INSTALL),--install)
+
+production: setup  ## Database, object storage, Prefect and Ray as processes here, until Ctrl-C; see infra/production.yaml
+	@exec $(PRODUCTION)
+
+production-test: setup  ## A retraining on schedule and one on demand through a production set of its own; then it is torn down
+	@exec $(PRODUCTION) --test
 
 lint: setup  ## Linter, formatter and type checker; changes nothing
 	$(BIN)/ruff check .

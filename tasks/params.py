@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from models.errors import InputError
 from models.metrics.names import BY_GROUP, BY_NAME, EVERY, EVERY_DOWN, EVERY_UP, METRICS_UP
@@ -407,6 +407,23 @@ class Resources(Section):
     concurrent_trials: Count | None = Field(None, description="Trials at once. Null: as many as the cores allow.")
     cpus_per_trial: Annotated[float, Field(gt=0)] = 1.0
     gpus_per_trial: Annotated[float, Field(ge=0)] = 0.5
+    ray: str = Field(
+        "auto",
+        description="Where trials run. auto: on the cluster that RAY_ADDRESS names, else on this machine; local: on this "
+        "machine; or HOST:PORT of the head of a cluster that this machine is a node of.",
+    )
+
+    @field_validator("ray")
+    @classmethod
+    def _is_an_address(cls, ray: str) -> str:
+        if ray.startswith("ray://"):
+            raise ValueError(
+                "the search follows its trials from within the cluster, which Ray's client for machines outside of it "
+                "does not allow: run it (or the worker that runs it) on a node, and give HOST:PORT of the head"
+            )
+        if ray not in ("auto", "local") and re.fullmatch(r"[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", ray) is None:
+            raise ValueError("write auto, local, or HOST:PORT of a cluster's head")
+        return ray
 
 
 class Params(Section):

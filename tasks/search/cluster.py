@@ -47,11 +47,18 @@ class Shares:
     at_once: int
 
 
-def prepare_environment() -> None:
-    """What Ray reads from the environment when it is imported."""
+def address_of(resources: Resources) -> str | None:
+    """The cluster that trials run on, or None: on this machine, on a Ray of the search's own."""
+    if resources.ray == "auto":
+        return os.environ.get("RAY_ADDRESS") or None
+    return None if resources.ray == "local" else resources.ray
+
+
+def prepare_environment(address: str | None = None) -> None:
+    """What Ray reads from the environment when it is imported; without the address of a cluster it stays on loopback."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    if not os.environ.get("RAY_ADDRESS"):
+    if address is None:
         os.environ.setdefault(*LOOPBACK)
 
 
@@ -62,22 +69,24 @@ def cores() -> int:
 
 @contextlib.contextmanager
 def cluster(resources: Resources, device: str, table_bytes: int, note: Path) -> Iterator[Shares]:
-    """Ray, started unless it runs already or RAY_ADDRESS names a cluster, and what each trial gets of it.
+    """Ray, started unless it runs already or a cluster is named (`address_of`), and what each trial gets of it.
 
     `note` is a file that names Ray's scratch folder while it is in use, so that one left by a killed process is found.
     """
-    prepare_environment()
+    address = address_of(resources)
+    prepare_environment(address)
     import ray
 
     started, scratch = not ray.is_initialized(), None
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
     try:
-        if started and os.environ.get("RAY_ADDRESS"):
-            ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        if started and address is not None:
+            _join(address)
         elif started:
             scratch = _scratch(note)
             wanted = (resources.concurrent_trials or 1) * resources.cpus_per_trial
             ray.init(
+                "local",  # whatever RAY_ADDRESS says
                 num_cpus=max(cores(), -int(-wanted // 1)),
                 object_store_memory=max(SPARE_MEMORY, int(1.3 * table_bytes)) + SPARE_MEMORY,
                 _temp_dir=scratch,
@@ -94,6 +103,18 @@ def cluster(resources: Resources, device: str, table_bytes: int, note: Path) -> 
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
             note.unlink(missing_ok=True)
+
+
+def _join(address: str) -> None:
+    import ray
+
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"params.yaml: resources.ray: no cluster of Ray could be joined at {address} ({error}). Start it, make this "
+            f"machine a node of it (ray start --address {address}), or set resources.ray to local."
+        ) from error
 
 
 def _scratch(note: Path) -> str:

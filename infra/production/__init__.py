@@ -1,0 +1,1 @@
+"""The whole production set on one machine, as processes under one supervisor."""

@@ -1,0 +1,232 @@
+"""`make production-test`: a retraining on demand and one on schedule through a whole set, in a fresh clone; then nothing is left.
+
+It ends with 0 only if both are registered in the S3 registry, a second start finds what the first one kept, no process is
+left behind, and no secret is in any log.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from infra.production import ceph
+from infra.production.production_set import production
+from infra.production.settings import ROOT, SECRETS, Settings
+from models.errors import EquipoiseError
+
+PATIENCE_SECONDS = 900.0
+POLL_SECONDS = 1.0
+LEAD_SECONDS = 15
+
+SMALL: Mapping[str, Any] = {
+    "data.rows": 4000,
+    "checks": [{"check": "rows_per_class", "at_least": 20, "severity": "error"}],
+    "model.hidden": [32],
+    "model.epochs": 3,
+    "model.iterations": 20,
+    "model.refits": 2,
+    "search.recipes": ["none", "smote"],
+    "search.budget": {"trials": 8},
+    "search.rounds": 2,
+    "search.rungs": 1,
+    "evaluate.bootstrap": 100,
+    "gates.rules": [{"metric": "roc_auc", "at_least": 0.55}],
+}
+"""A retraining that takes seconds, with a policy that its model can pass."""
+
+
+def trial(given: Settings) -> int:
+    """Do it; 0 when everything held. Raises EquipoiseError with what did not."""
+    with tempfile.TemporaryDirectory(prefix="equipoise-trial-") as folder:
+        home = Path(folder)
+        home.chmod(0o711)
+        root = _clone(home / "clone")
+        settings = _apart(given, home / "state")
+        _say(f"object storage: {settings.s3.use}")
+        with production(settings, root, _say) as (_, variables):
+            server = Server(variables["PREFECT_API_URL"])
+            _say("on demand: " + server.on_demand("retrain/on-demand", {"overrides": dict(SMALL)}))
+            scheduled = {"overrides": {**SMALL, "seed": 1}, "wait": True}
+            _say("on schedule: " + server.on_schedule("retrain/nightly", scheduled))
+            registered = _registered(settings, variables)
+            if registered != ["v1", "v2"]:
+                raise EquipoiseError(f"expected the versions v1 and v2 in the S3 registry, found {registered}")
+            _say("registered: lending@v1 and lending@v2")
+            promoted = {"reference": "lending@v1", "why": "trial"}
+            _say("on demand: " + server.on_demand("promote/on-demand", promoted))
+        nothing_left(home)
+        with production(settings, root, _say) as (_, variables):
+            runs = Server(variables["PREFECT_API_URL"]).completed()
+            if runs != 3:
+                raise EquipoiseError(f"the second start found {runs} finished runs in the database instead of 3")
+            kept = _registered(settings, variables)
+            if settings.s3.use == "ceph" and kept != registered:
+                raise EquipoiseError(f"the second start found {kept} in the registry instead of {registered}")
+            _say(f"second start: {runs} runs in the database, versions {', '.join(kept) or 'gone with the memory'}")
+        nothing_left(home)
+        _no_secrets(settings.state, variables)
+    _say("production-test: passed")
+    return 0
+
+
+class Server:
+    """Prefect's API, as anybody may call it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def on_demand(self, name: str, parameters: Mapping[str, Any]) -> str:
+        """A run of a deployment to its end: what its state says."""
+        deployment = self._deployment(name)
+        run = self.call(f"deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
+        return self._finished(run["id"])
+
+    def on_schedule(self, name: str, parameters: Mapping[str, Any]) -> str:
+        """A schedule of one moment in a few seconds, and the run that comes of it."""
+        deployment = self._deployment(name)
+        moment = datetime.now(UTC) + timedelta(seconds=LEAD_SECONDS)
+        rule = f"DTSTART:{moment:%Y%m%dT%H%M%S}\nRRULE:FREQ=DAILY;COUNT=1"
+        schedule = {"schedule": {"rrule": rule, "timezone": "UTC"}, "active": True, "parameters": parameters}
+        self.call(f"deployments/{deployment['id']}/schedules", [schedule])
+        runs = {
+            "deployments": {"id": {"any_": [deployment["id"]]}},
+            "flow_runs": {"expected_start_time": {"before_": (moment + timedelta(minutes=1)).isoformat()}},
+        }
+        found = self._until("the scheduler made a run", lambda: self.call("flow_runs/filter", runs))
+        if not found[0]["auto_scheduled"]:
+            raise EquipoiseError("the run was not made by the scheduler")
+        return self._finished(found[0]["id"])
+
+    def completed(self) -> int:
+        """How many runs are over."""
+        return int(self.call("flow_runs/count", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}))
+
+    def call(self, path: str, content: Any = None) -> Any:
+        """What the API answers: to a POST of `content`, or a GET."""
+        data = None if content is None else json.dumps(content).encode()
+        request = urllib.request.Request(f"{self._url}/{path}", data, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def _deployment(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.call(f"deployments/name/{name}")
+        return found
+
+    def _finished(self, run: str) -> str:
+        def over() -> dict[str, Any] | None:
+            state: dict[str, Any] = self.call(f"flow_runs/{run}")["state"]
+            return state if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
+
+        state = self._until("the run was over", over)
+        if state["type"] != "COMPLETED":
+            raise EquipoiseError(f"the run ended as {state['name']}: {state['message']}")
+        return str(state["message"])
+
+    @staticmethod
+    def _until(what: str, look: Any) -> Any:
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not (found := look()):
+            if time.monotonic() > end:
+                raise EquipoiseError(f"{PATIENCE_SECONDS:g} s went by before {what}")
+            time.sleep(POLL_SECONDS)
+        return found
+
+
+def nothing_left(home: Path) -> None:
+    """Whether no process works in, or was started with, anything of a folder. Raises EquipoiseError that names them."""
+    left = []
+    for process in psutil.process_iter(["pid", "cmdline", "cwd", "status"]):
+        words, where = process.info["cmdline"] or [], process.info["cwd"] or ""
+        mine = process.pid == psutil.Process().pid or process.info["status"] == psutil.STATUS_ZOMBIE
+        if not mine and (where.startswith(str(home)) or any(str(home) in word for word in words)):
+            left.append(f"{process.pid} {' '.join(words)[:200]}")
+    if left:
+        raise EquipoiseError("still running: " + "; ".join(left))
+    _say("nothing is left running")
+
+
+def _registered(settings: Settings, variables: Mapping[str, str]) -> list[str]:
+    """Versions in the registry, asked for as a person would."""
+    url = f"s3://{settings.s3.bucket}/{settings.s3.prefix}"
+    script = (
+        "import json, sys\nfrom pathlib import Path\nfrom tasks.registry import open_registry\n"
+        "r = open_registry(sys.argv[1], Path.cwd())\n"
+        "print(json.dumps(sorted(r.versions('lending')) if 'lending' in r.names() else []))"
+    )
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, url], env={**os.environ, **variables}, cwd=settings.state, text=True,
+        capture_output=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise EquipoiseError(f"the registry could not be read: {done.stderr.strip()[-1000:]}")
+    found: list[str] = json.loads(done.stdout)
+    return found
+
+
+def _no_secrets(state: Path, variables: Mapping[str, str]) -> None:
+    """Whether no log holds a secret, and only their owner reads the files that do."""
+    made = json.loads((state / SECRETS).read_text(encoding="utf-8"))
+    secrets = [value.encode() for value in (*made.values(), variables.get("AWS_SECRET_ACCESS_KEY", "")) if value]
+    for log in (state / "logs").iterdir():
+        if any(secret in log.read_bytes() for secret in secrets):
+            raise EquipoiseError(f"a secret is in {log.name}")
+    open_to_others = [
+        p.name for p in state.glob("*") if p.name in (SECRETS, "environment", "ray.token") and p.stat().st_mode & 0o077
+    ]
+    if open_to_others:
+        raise EquipoiseError(f"others may read {', '.join(open_to_others)}")
+    _say("no secret is in the logs")
+
+
+def _clone(root: Path) -> Path:
+    done = subprocess.run(
+        ["git", "clone", "--quiet", str(ROOT), str(root)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise EquipoiseError(f"the repository could not be cloned: {done.stderr.strip()}")
+    return root
+
+
+def _apart(given: Settings, state: Path) -> Settings:
+    """The same set on other ports and in a folder of its own; object storage in memory where Ceph is not installed."""
+    ports = iter(_free_ports(4))
+    use = "memory" if given.s3.use == "ceph" and ceph.missing() is not None else given.s3.use
+    return given.model_copy(
+        update={
+            "state": state,
+            "postgres": given.postgres.model_copy(update={"port": next(ports)}),
+            "s3": given.s3.model_copy(update={"port": next(ports), "use": use}),
+            "prefect": given.prefect.model_copy(update={"port": next(ports), "ui": False}),
+            "ray": given.ray.model_copy(update={"port": next(ports)}),
+        }
+    )
+
+
+def _free_ports(count: int) -> list[int]:
+    import socket
+
+    held = [socket.socket() for _ in range(count)]
+    try:
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in held]
+    finally:
+        for one in held:
+            one.close()
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
