@@ -1,8 +1,4 @@
-"""Real S3 servers on loopback for tests and benchmarks, each a process of its own: moto, and Ceph where it is installed.
-
-`python -m tests.s3_server PORT` is moto's server with one request at a time inside its storage: it checks a condition and
-then writes, and two threads could otherwise both find nothing there.
-"""
+"""Real S3 servers on loopback for tests and benchmarks, each a process of its own: moto, and Ceph where it is installed."""
 
 from __future__ import annotations
 
@@ -13,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -101,7 +96,7 @@ def free_port() -> int:
 def moto_server() -> Iterator[Server]:
     """moto, with a bucket; it keeps everything in memory."""
     port = free_port()
-    words = [sys.executable, "-m", "tests.s3_server", str(port)]
+    words = [sys.executable, "-m", "infra.production.memory_s3", str(port)]
     process = subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     server = Server("moto", f"http://127.0.0.1:{port}", environment(port, "key", "moto-secret"), [process])
     with _running(server):
@@ -248,27 +243,3 @@ def _uuid() -> str:
     import uuid
 
     return str(uuid.uuid4())
-
-
-def _serve(port: int) -> None:
-    from moto.server import DomainDispatcherApplication, create_backend_app
-    from werkzeug.serving import WSGIRequestHandler, run_simple
-
-    application = DomainDispatcherApplication(create_backend_app)
-    one_at_a_time = threading.Lock()
-
-    def guarded(environ: Any, start: Any) -> Any:
-        body = environ["wsgi.input"]
-        if not environ.get("wsgi.input_terminated"):
-            import io
-
-            environ["wsgi.input"] = io.BytesIO(body.read(int(environ.get("CONTENT_LENGTH") or 0)))
-        with one_at_a_time:
-            return list(application(environ, start))
-
-    WSGIRequestHandler.protocol_version = "HTTP/1.1"  # connections stay open, as on any S3 server
-    run_simple("127.0.0.1", port, guarded, threaded=True)
-
-
-if __name__ == "__main__":
-    _serve(int(sys.argv[1]))

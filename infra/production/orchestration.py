@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import sys
 import urllib.error
@@ -11,9 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from infra.production.settings import HOST, Settings
+from infra.production.settings import HOST, Settings, read_yaml
 from infra.production.supervisor import Program, Supervisor, run
 
 QUIET: Mapping[str, str] = {
@@ -57,11 +56,12 @@ def deploy(settings: Settings, root: Path, variables: Mapping[str, str]) -> None
     """The pool, and every deployment of infra/prefect.yaml with the registry of the set."""
     state = settings.state
     params, deployments = state / PARAMS, state / "prefect.yaml"
+    # JSON is YAML as well, and both are what their readers expect.
     params.write_text(
-        yaml.safe_dump({"registry": {"url": f"s3://{settings.s3.bucket}/{settings.s3.prefix}"}}), encoding="utf-8"
+        json.dumps({"registry": {"url": f"s3://{settings.s3.bucket}/{settings.s3.prefix}"}}), encoding="utf-8"
     )
-    written = yaml.safe_load((root / "infra" / "prefect.yaml").read_text(encoding="utf-8"))
-    deployments.write_text(yaml.safe_dump(bound(written, params, settings.prefect.pool)), encoding="utf-8")
+    written = bound(read_yaml(root / "infra" / "prefect.yaml"), params, settings.prefect.pool)
+    deployments.write_text(json.dumps(written), encoding="utf-8")
     pool = ("work-pool", "create", settings.prefect.pool, "--type", "process", "--overwrite")
     run((*PREFECT, *pool), variables, folder=root)
     run((*PREFECT, "--no-prompt", "deploy", "--prefect-file", str(deployments), "--all"), variables, folder=root)

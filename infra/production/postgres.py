@@ -97,4 +97,4 @@ def _give(path: Path, user: str) -> None:
         path.mkdir(parents=True, mode=0o700)
     who = identity(user)
     if who:
-        shutil.chown(path, user=who["user"], group=who["group"])  # type: ignore[call-overload]
+        shutil.chown(path, user=who["user"], group=who["group"])

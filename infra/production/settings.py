@@ -8,8 +8,9 @@ import secrets
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from models.errors import InputError
 
@@ -82,14 +83,19 @@ class Settings(_Section):
 def load(path: Path = FILE, root: Path = ROOT) -> Settings:
     """The settings of a file, `state` as an absolute path. Raises InputError with every problem."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        content = read_yaml(path) or {}
         settings = Settings.model_validate(content)
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, YAMLError) as error:
         raise InputError(f"{path}: {error}") from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise InputError(f"{path}: {problems}. infra/production.yaml explains every key.") from error
     return settings.model_copy(update={"state": (root / settings.state).resolve()})
+
+
+def read_yaml(path: Path) -> Any:
+    """What a file of YAML says, plain values only."""
+    return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
 
 
 class Secrets(BaseModel):

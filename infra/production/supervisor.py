@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -139,7 +140,7 @@ class Supervisor:
         return f"The end of {path}:\n" + path.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
 
 
-def identity(user: str | None) -> dict[str, object]:
+def identity(user: str | None) -> dict[str, Any]:
     """Options of subprocess that make a child somebody else, where this process is root. Raises InputError for nobody known."""
     if user is None or os.geteuid() != 0:
         return {}
@@ -159,7 +160,7 @@ def run(
     """A command to its end; what it printed. Raises EquipoiseError with its messages when it fails."""
     done = subprocess.run(
         words, env={**os.environ, **(environment or {})}, cwd=folder, capture_output=True, text=True, timeout=patience,
-        check=False, stdin=subprocess.DEVNULL, **identity(user),  # type: ignore[call-overload]
+        check=False, stdin=subprocess.DEVNULL, **identity(user),
     )  # fmt: skip
     if done.returncode:
         said = (done.stderr or done.stdout).strip()[-LOG_TAIL_BYTES:]

@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from models.errors import EquipoiseError
 
 PATIENCE_SECONDS = 900.0
 POLL_SECONDS = 1.0
-LEAD_SECONDS = 15
 
 SMALL: Mapping[str, Any] = {
     "data.rows": 4000,
@@ -92,17 +91,16 @@ class Server:
         return self._finished(run["id"])
 
     def on_schedule(self, name: str, parameters: Mapping[str, Any]) -> str:
-        """A schedule of one moment in a few seconds, and the run that comes of it."""
-        deployment = self._deployment(name)
-        moment = datetime.now(UTC) + timedelta(seconds=LEAD_SECONDS)
-        rule = f"DTSTART:{moment:%Y%m%dT%H%M%S}\nRRULE:FREQ=DAILY;COUNT=1"
-        schedule = {"schedule": {"rrule": rule, "timezone": "UTC"}, "active": True, "parameters": parameters}
-        self.call(f"deployments/{deployment['id']}/schedules", [schedule])
+        """A schedule of every minute, the first run that comes of it, and no more of it once that has begun."""
+        schedules = f"deployments/{self._deployment(name)['id']}/schedules"
+        every_minute = {"interval": 60, "anchor_date": datetime.now(UTC).isoformat(), "timezone": "UTC"}
+        (made,) = self.call(schedules, [{"schedule": every_minute, "active": True, "parameters": parameters}])
         runs = {
-            "deployments": {"id": {"any_": [deployment["id"]]}},
-            "flow_runs": {"expected_start_time": {"before_": (moment + timedelta(minutes=1)).isoformat()}},
+            "deployments": {"id": {"any_": [made["deployment_id"]]}},
+            "flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}},
         }
-        found = self._until("the scheduler made a run", lambda: self.call("flow_runs/filter", runs))
+        found = self._until("the scheduled run began", lambda: self.call("flow_runs/filter", runs))
+        self.call(f"{schedules}/{made['id']}", {"active": False}, "PATCH")
         if not found[0]["auto_scheduled"]:
             raise EquipoiseError("the run was not made by the scheduler")
         return self._finished(found[0]["id"])
@@ -111,10 +109,12 @@ class Server:
         """How many runs are over."""
         return int(self.call("flow_runs/count", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}))
 
-    def call(self, path: str, content: Any = None) -> Any:
-        """What the API answers: to a POST of `content`, or a GET."""
+    def call(self, path: str, content: Any = None, method: str | None = None) -> Any:
+        """What the API answers: to a POST of `content` unless another method is named, or a GET."""
         data = None if content is None else json.dumps(content).encode()
-        request = urllib.request.Request(f"{self._url}/{path}", data, {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            f"{self._url}/{path}", data, {"Content-Type": "application/json"}, method=method
+        )
         with urllib.request.urlopen(request, timeout=60) as answer:
             text = answer.read()
         return json.loads(text) if text else None
