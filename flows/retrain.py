@@ -18,6 +18,7 @@ from flows import artifacts
 from flows.outcome import ModelRefusedError, read_outcome
 from flows.pipeline import STEPS
 from flows.run import Run, opened
+from flows.turn import turn
 from models.errors import BusyError, InputError, RefusedError
 from tasks.overrides import Settings, parse_settings
 from tasks.progress import display, duration, shown_by
@@ -99,19 +100,20 @@ def retrain(
         with opened(Path.cwd(), as_settings(overrides), Path(params_file) if params_file else None, wait) as run:
             if run.due:
                 run.check()
-            ingest(run)
-            validate(run)
-            split(run)
-            resample(run)
-            tune(run)
-            train(run)
-            evaluate(run)
-            audit(run)
-            gate(run)
-            report(run)
-            register(run)
-            outcome = read_outcome(run.root, run.chosen.params)
-            artifacts.summary(outcome)
+            with turn(run.chosen.params.model_name):
+                ingest(run)
+                validate(run)
+                split(run)
+                resample(run)
+                tune(run)
+                train(run)
+                evaluate(run)
+                audit(run)
+                gate(run)
+                report(run)
+                register(run)
+                outcome = read_outcome(run.root, run.chosen.params)
+                artifacts.summary(outcome)
     except RefusedError as error:
         return refused(error)
     if outcome.decision == "refused":

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from infra.production import notify
+from infra.production.api import Api
 from infra.production.settings import HOST, Settings, read_yaml
 from infra.production.supervisor import Program, Supervisor, run
 
@@ -65,6 +67,8 @@ def deploy(settings: Settings, root: Path, variables: Mapping[str, str]) -> None
     pool = ("work-pool", "create", settings.prefect.pool, "--type", "process", "--overwrite")
     run((*PREFECT, *pool), variables, folder=root)
     run((*PREFECT, "--no-prompt", "deploy", "--prefect-file", str(deployments), "--all"), variables, folder=root)
+    if settings.prefect.webhook is not None:
+        notify.tell(Api(variables["PREFECT_API_URL"]), os.environ[settings.prefect.webhook])
 
 
 def bound(written: dict[str, Any], params: Path, pool: str) -> dict[str, Any]:

@@ -106,6 +106,11 @@ def check(settings: Settings) -> None:
     for name, given in wanted.items():
         if given and not os.environ.get(name):
             raise InputError(f"infra/production.yaml says `use: given`, but {name} is not set. Set it, or use: local.")
+    webhook = settings.prefect.webhook
+    if webhook is not None and not os.environ.get(webhook):
+        raise InputError(
+            f"infra/production.yaml: prefect.webhook: {webhook} is not set. Set it to the address, or remove it."
+        )
     ports = {
         "postgres": (settings.postgres.use, settings.postgres.port), "s3": (settings.s3.use, settings.s3.port),
         "prefect": (settings.prefect.use, settings.prefect.port), "ray": (settings.ray.use, settings.ray.port),

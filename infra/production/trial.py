@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import psutil
 
 from infra.production import ceph
+from infra.production.api import Api
 from infra.production.production_set import production
 from infra.production.settings import ROOT, SECRETS, Settings
 from models.errors import EquipoiseError
@@ -78,11 +78,8 @@ def trial(given: Settings) -> int:
     return 0
 
 
-class Server:
-    """Prefect's API, as anybody may call it."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
+class Server(Api):
+    """Prefect's API, and what is asked of it here."""
 
     def on_demand(self, name: str, parameters: Mapping[str, Any]) -> str:
         """A run of a deployment to its end: what its state says."""
@@ -108,16 +105,6 @@ class Server:
     def completed(self) -> int:
         """How many runs are over."""
         return int(self.call("flow_runs/count", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}))
-
-    def call(self, path: str, content: Any = None, method: str | None = None) -> Any:
-        """What the API answers: to a POST of `content` unless another method is named, or a GET."""
-        data = None if content is None else json.dumps(content).encode()
-        request = urllib.request.Request(
-            f"{self._url}/{path}", data, {"Content-Type": "application/json"}, method=method
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
 
     def _deployment(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.call(f"deployments/name/{name}")

@@ -1,18 +1,25 @@
 """infra/prefect.yaml against a real server and a real worker, by the commands that the README gives."""
 
+import contextlib
 import json
+import queue
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from infra.production.api import Api
+from infra.production.notify import tell
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PATIENCE_SECONDS = 300.0
@@ -63,6 +70,27 @@ def call(copy: Any, path: str, content: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+@contextlib.contextmanager
+def receiver() -> Iterator[tuple[str, "queue.Queue[dict[str, Any]]"]]:
+    """An address on loopback, and what is sent there."""
+    got: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            assert self.headers["Content-Type"] == "application/json"
+            got.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/told", got
+        server.shutdown()
+
+
 def prefect(copy: Any, *words: str) -> str:
     """`prefect …`, which must succeed."""
     done = copy.prefect(*words)
@@ -85,6 +113,9 @@ def test_a_worker_runs_the_deployments_and_a_run_by_hand_meets_them(served: Any)
     hold = served.hold("split")
     worker = served.begin_prefect("worker", "start", "--pool", "equipoise", "--run-once")
     served.wait_for("split")
+    api = Api(served.environment["PREFECT_API_URL"])
+    limit = api.call("v2/concurrency_limits/equipoise-lending")
+    assert (limit["limit"], limit["active_slots"]) == (1, 1)
     assert "Another run works in" in served.command("run").stderr
     hold.unlink()
     worker.wait(timeout=PATIENCE_SECONDS)
@@ -92,6 +123,7 @@ def test_a_worker_runs_the_deployments_and_a_run_by_hand_meets_them(served: Any)
     (run,) = call(served, "flow_runs/filter", {"flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}}})
     assert run["state"]["type"] == "COMPLETED", run["state"]
     assert run["state"]["message"] == "registered lending@v1 (champion)"
+    assert api.call("v2/concurrency_limits/equipoise-lending")["active_slots"] == 0
     names = {t["name"].partition("-")[0] for t in call(served, "task_runs/filter", {})}
     assert names == set(served.executions())
     kinds = {a["key"]: a["type"] for a in call(served, "artifacts/filter", {}) if a["key"]}
@@ -100,6 +132,14 @@ def test_a_worker_runs_the_deployments_and_a_run_by_hand_meets_them(served: Any)
         "split: splitting" in log["message"] or "splitting" in log["message"] for log in call(served, "logs/filter", {})
     )
     assert served.clean()
+
+    # The scheduler plans the night.
+    nightly = {"deployments": {"id": {"any_": [deployed["retrain/nightly"]["id"]]}}}
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not (planned := call(served, "flow_runs/filter", nightly)):
+        assert time.monotonic() < end, "no run was scheduled"
+        time.sleep(0.5)
+    assert all(r["auto_scheduled"] and "T02:00:00" in r["expected_start_time"] for r in planned)
 
     # The monitor triggers what it asks for.
     triggered = served.python(
@@ -113,7 +153,13 @@ def test_a_worker_runs_the_deployments_and_a_run_by_hand_meets_them(served: Any)
 
     # The same by hand, against the same server: nothing to do with the same override, all anew without it.
     assert "Nothing to do" in served.command("run", "--set", "seed=3").stdout
-    refused = served.command("run", "--set", "seed=200")
-    assert refused.returncode == 3, refused.stdout + refused.stderr
+    with receiver() as (address, told):
+        tell(api, "http://127.0.0.1:1/elsewhere")
+        tell(api, address)  # the second time brings the first up to date
+        refused = served.command("run", "--set", "seed=200")
+        assert refused.returncode == 3, refused.stdout + refused.stderr
+        message = told.get(timeout=PATIENCE_SECONDS)
+    assert (message["flow"], message["state"]) == ("retrain", "Refused")
+    assert "accuracy is 0.6" in message["text"] or "The verdict is fail." in message["text"]
     states = {r["state"]["name"] for r in call(served, "flow_runs/filter", {})}
     assert "Refused" in states
