@@ -6,12 +6,15 @@ left behind, and no secret is in any log.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+import urllib.error
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ from models.errors import EquipoiseError
 
 PATIENCE_SECONDS = 900.0
 POLL_SECONDS = 1.0
+LOG_TAIL_BYTES = 4000
 
 SMALL: Mapping[str, Any] = {
     "data.rows": 4000,
@@ -52,8 +56,8 @@ def trial(given: Settings) -> int:
         root = _clone(home / "clone")
         settings = _apart(given, home / "state")
         _say(f"object storage: {settings.s3.use}")
-        with production(settings, root, _say) as (_, variables):
-            server = Server(variables["PREFECT_API_URL"])
+        with production(settings, root, _say) as (supervisor, variables), _logs_shown(settings.state):
+            server = Server(variables["PREFECT_API_URL"], supervisor.look)
             _say("on demand: " + server.on_demand("retrain/on-demand", {"overrides": dict(SMALL)}))
             scheduled = {"overrides": {**SMALL, "seed": 1}, "wait": True}
             _say("on schedule: " + server.on_schedule("retrain/nightly", scheduled))
@@ -61,11 +65,13 @@ def trial(given: Settings) -> int:
             if registered != ["v1", "v2"]:
                 raise EquipoiseError(f"expected the versions v1 and v2 in the S3 registry, found {registered}")
             _say("registered: lending@v1 and lending@v2")
+            if settings.ray.use == "local":
+                _say(f"searches on the cluster of Ray: {_searches_on_ray(settings, variables)}")
             promoted = {"reference": "lending@v1", "why": "trial"}
             _say("on demand: " + server.on_demand("promote/on-demand", promoted))
         nothing_left(home)
         with production(settings, root, _say) as (_, variables):
-            runs = Server(variables["PREFECT_API_URL"]).completed()
+            runs = Server(variables["PREFECT_API_URL"], lambda: None).completed()
             if runs != 3:
                 raise EquipoiseError(f"the second start found {runs} finished runs in the database instead of 3")
             kept = _registered(settings, variables)
@@ -79,7 +85,11 @@ def trial(given: Settings) -> int:
 
 
 class Server(Api):
-    """Prefect's API, and what is asked of it here."""
+    """Prefect's API, and what is asked of it here; `meanwhile` is done whenever there is something to wait for."""
+
+    def __init__(self, url: str, meanwhile: Callable[[], None]) -> None:
+        super().__init__(url)
+        self._meanwhile = meanwhile
 
     def on_demand(self, name: str, parameters: Mapping[str, Any]) -> str:
         """A run of a deployment to its end: what its state says."""
@@ -120,10 +130,16 @@ class Server(Api):
             raise EquipoiseError(f"the run ended as {state['name']}: {state['message']}")
         return str(state["message"])
 
-    @staticmethod
-    def _until(what: str, look: Any) -> Any:
+    def _until(self, what: str, look: Callable[[], Any]) -> Any:
         end = time.monotonic() + PATIENCE_SECONDS
-        while not (found := look()):
+        found = None
+        while not found:
+            self._meanwhile()
+            # A server that has died is started again.
+            with contextlib.suppress(urllib.error.URLError):
+                found = look()
+            if found:
+                break
             if time.monotonic() > end:
                 raise EquipoiseError(f"{PATIENCE_SECONDS:g} s went by before {what}")
             time.sleep(POLL_SECONDS)
@@ -151,16 +167,32 @@ def _registered(settings: Settings, variables: Mapping[str, str]) -> list[str]:
         "r = open_registry(sys.argv[1], Path.cwd())\n"
         "print(json.dumps(sorted(r.versions('lending')) if 'lending' in r.names() else []))"
     )
-    import os
+    found: list[str] = json.loads(_python(script, settings, variables, url))
+    return found
 
+
+def _searches_on_ray(settings: Settings, variables: Mapping[str, str]) -> int:
+    """How many drivers the cluster has had, but for the one that asks. Raises EquipoiseError unless both runs were there."""
+    script = (
+        "import os, ray\nfrom ray._private.state import state\n"
+        "ray.init(os.environ['RAY_ADDRESS'], logging_level='ERROR')\n"
+        "print(len(state.job_table()) - 1, len([n for n in ray.nodes() if n['Alive']]))"
+    )
+    drivers, nodes = map(int, _python(script, settings, variables).split())
+    if (drivers, nodes) != (2, 2):
+        raise EquipoiseError(f"expected two searches on two nodes of Ray, found {drivers} on {nodes}")
+    return drivers
+
+
+def _python(script: str, settings: Settings, variables: Mapping[str, str], *words: str) -> str:
+    """What a script prints for which the variables of the set are set."""
     done = subprocess.run(
-        [sys.executable, "-c", script, url], env={**os.environ, **variables}, cwd=settings.state, text=True,
+        [sys.executable, "-c", script, *words], env={**os.environ, **variables}, cwd=settings.state, text=True,
         capture_output=True, check=False,
     )  # fmt: skip
     if done.returncode:
-        raise EquipoiseError(f"the registry could not be read: {done.stderr.strip()[-1000:]}")
-    found: list[str] = json.loads(done.stdout)
-    return found
+        raise EquipoiseError(f"the set could not be asked: {done.stderr.strip()[-1000:]}")
+    return done.stdout
 
 
 def _no_secrets(state: Path, variables: Mapping[str, str]) -> None:
@@ -176,6 +208,18 @@ def _no_secrets(state: Path, variables: Mapping[str, str]) -> None:
     if open_to_others:
         raise EquipoiseError(f"others may read {', '.join(open_to_others)}")
     _say("no secret is in the logs")
+
+
+@contextlib.contextmanager
+def _logs_shown(state: Path) -> Iterator[None]:
+    """What the worker and the server said last, if something did not hold: the folder goes with the test."""
+    try:
+        yield
+    except EquipoiseError:
+        for name in ("prefect-server", "prefect-worker"):
+            log = state / "logs" / f"{name}.log"
+            _say(f"the end of {log.name}:\n{log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors='replace')}")
+        raise
 
 
 def _clone(root: Path) -> Path:
