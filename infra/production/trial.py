@@ -7,13 +7,13 @@ left behind, and no secret is in any log.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,7 +136,7 @@ class Server(Api):
         while not found:
             self._meanwhile()
             # A server that has died is started again.
-            with contextlib.suppress(urllib.error.URLError):
+            with contextlib.suppress(OSError, http.client.HTTPException):
                 found = look()
             if found:
                 break
