@@ -20,6 +20,11 @@ from models.balancing.component import (
 from models.data import Statistics
 
 
+def log_odds(log_probabilities: Tensor) -> Tensor:
+    """log p - log(1 - p) of the log-probabilities of labels [n, L]; finite where p is 1."""
+    return log_probabilities - torch.log(-torch.expm1(log_probabilities.clamp(max=-1e-15)))
+
+
 @dataclass(frozen=True)
 class PriorThreshold(Adjuster):
     """Divide the probabilities by the training prior before deciding; for two classes, a threshold at the prior.
@@ -51,7 +56,5 @@ class PriorThreshold(Adjuster):
     def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:
         """Scores with the decision taken on p / prior."""
         if "threshold" in state:
-            carried = scores.log_probabilities
-            log_odds = carried - torch.log(-torch.expm1(carried.clamp(max=-1e-15)))
-            return scores._replace(decision=log_odds - state["threshold"])
+            return scores._replace(decision=log_odds(scores.log_probabilities) - state["threshold"])
         return scores._replace(decision=scores.log_probabilities - state["log_prior"])

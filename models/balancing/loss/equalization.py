@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from models.balancing.component import Claim, Loss, Source, State, hyper
+from models.balancing.component import Claim, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
+from models.balancing.loss.seesaw import SPARED, OneClassARow
 from models.data import Batch, Statistics
-
-if TYPE_CHECKING:
-    from models.recipe import Recipe
 
 
 def equalized(logits: Tensor, targets: Tensor, ignored: Tensor) -> Tensor:
@@ -23,7 +21,7 @@ def equalized(logits: Tensor, targets: Tensor, ignored: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Equalization(Loss):
+class Equalization(OneClassARow):
     """The softmax form: a rare class is left out of the denominator of most rows of other classes.
 
     Rare is a class with less than `threshold` times the rows that it would have if all had equally many.
@@ -42,15 +40,7 @@ class Equalization(Loss):
         2020,
         "arXiv:2003.05176",
     )
-    claim: ClassVar[Claim] = Claim(
-        "raises the recall of rare classes by sparing them the frequent ones' gradients",
-        "long_tail",
-        "balanced_accuracy",
-    )
-
-    def objection(self, recipe: Recipe) -> str | None:
-        """Each row must have one class."""
-        return f"it asks which class a row has, and '{recipe.mix.name}' mixes classes" if recipe.mix else None
+    claim: ClassVar[Claim] = SPARED
 
     def init(self, statistics: Statistics) -> State:
         """The class prior [C]."""

@@ -38,8 +38,22 @@ def seesaw(
     return cross_entropy(logits + shift, targets)
 
 
+SPARED = Claim(
+    "raises the recall of rare classes by sparing them the frequent ones' gradients", "long_tail", "balanced_accuracy"
+)
+
+
 @dataclass(frozen=True)
-class Seesaw(Loss):
+class OneClassARow(Loss):
+    """Base of the losses that ask which class pushes which: mixed classes have no answer."""
+
+    def objection(self, recipe: Recipe) -> str | None:
+        """Each row must have one class."""
+        return f"it asks which class a row has, and '{recipe.mix.name}' mixes classes" if recipe.mix else None
+
+
+@dataclass(frozen=True)
+class Seesaw(OneClassARow):
     """The rows of each class are counted as training sees them, so the method needs no counts beforehand."""
 
     mitigation: float | Tensor = hyper(0.8, 0.2, 1.5, minimum=0.0, maximum=10.0)
@@ -55,15 +69,7 @@ class Seesaw(Loss):
         2020,
         "arXiv:2008.10032",
     )
-    claim: ClassVar[Claim] = Claim(
-        "raises the recall of rare classes by sparing them the frequent ones' gradients",
-        "long_tail",
-        "balanced_accuracy",
-    )
-
-    def objection(self, recipe: Recipe) -> str | None:
-        """Each row must have one class."""
-        return f"it asks which class a row has, and '{recipe.mix.name}' mixes classes" if recipe.mix else None
+    claim: ClassVar[Claim] = SPARED
 
     def init(self, statistics: Statistics) -> State:
         """The rows of each class seen so far [C]."""

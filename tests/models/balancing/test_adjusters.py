@@ -8,6 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, f1_score, matthews_corrcoef
 
+from models.adjustment import together
 from models.balancing import component
 from models.balancing.adjust.equalized_odds import fair_thresholds
 from models.balancing.adjust.expected_utility import expected_utility
@@ -15,7 +16,7 @@ from models.balancing.adjust.group_rates import candidate_cuts
 from models.balancing.adjust.last_layer_retraining import balanced_subset, l1_logistic
 from models.balancing.adjust.nearest_class_mean import class_means
 from models.balancing.adjust.tau_normalization import tau_normalized
-from models.balancing.adjust.temperature import fit_scale_and_bias
+from models.balancing.adjust.temperature import fit_scale_and_bias, fit_scale_of_labels
 from models.balancing.adjust.threshold_optimization import best_threshold, f1
 from models.balancing.adjust.vector_scaling import fit_vector
 from models.balancing.adjust.weight_aligning import aligned
@@ -289,3 +290,16 @@ def test_expected_utility_by_hand_and_without_tolerance_is_the_most_probable_cla
     torch.testing.assert_close(expected_utility(p.log(), utility), torch.tensor([[0.6, 0.3 + 0.3, 0.1 + 0.5 * 0.9]]))
     plain = expected_utility(p.log(), tail_sensitive_utility(torch.tensor([1000.0, 100.0, 10.0]), 0.0))
     torch.testing.assert_close(plain, p)
+
+
+def test_the_temperature_of_labels_is_found_from_draws_and_keeps_decisions():
+    g = torch.Generator().manual_seed(2)
+    odds = 3 * torch.randn(20000, 3, generator=g, dtype=torch.float64)
+    carried = (torch.rand(20000, 3, generator=g) < torch.sigmoid(0.4 * odds)).float()
+    weights = torch.ones(20000)
+    close(fit_scale_of_labels(odds, carried, weights), torch.tensor(0.4).double(), rtol=0.03, atol=0)
+    scores, part = together([odds], "multilabel"), component("temperature").build({})
+    state = part.fit(scores, carried, carried[:, 0].long(), weights, None)
+    found = part.adjust(state, scores, carried[:, 0].long())
+    assert torch.equal(found.decision, scores.decision)
+    close(found.log_probabilities.exp(), torch.sigmoid(state["slope"] * odds), rtol=1e-5, atol=1e-9)

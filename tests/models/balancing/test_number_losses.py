@@ -6,6 +6,7 @@ import torch
 
 from models.balancing import component
 from models.balancing.loss.balanced_mse import balanced_squared_error
+from models.balancing.loss.cisir import correlation, importance, involution
 from models.balancing.loss.none import PLAIN
 from models.balancing.probe import case
 
@@ -46,3 +47,35 @@ def test_asymmetric_loss_of_labels_without_focus_and_shift_is_binary_cross_entro
     part = component("asymmetric").build({"positive": 0.0, "negative": 0.0, "shift": 0.0})
     losses = part.losses({}, given.logits, given.batch, given.progress)
     close(losses, PLAIN["multilabel"](given.logits, given.batch.targets))
+
+
+def test_the_involution_by_hand_and_is_its_own_inverse():
+    density = torch.tensor([0.1, 0.36, 0.6, 0.9])
+    close(involution(density, 1.0), 1 - density)
+    close(involution(density, 2.0)[2], torch.tensor(0.8))
+    close(involution(density, 0.5)[1], torch.tensor(0.16))
+    for shape in (0.5, 1.0, 3.0):
+        close(involution(involution(density, shape), shape), density, rtol=1e-4, atol=1e-5)
+        assert (involution(density, shape).diff() < 0).all()
+
+
+def test_importance_favours_rare_bins_and_its_mean_over_the_rows_is_one():
+    counts = torch.tensor([900.0, 90.0, 10.0])
+    weights = importance(counts, 1.0)
+    assert (weights.diff() > 0).all()
+    close((weights * counts).sum(), counts.sum())
+    close(weights[1] / weights[2], (1 - torch.tensor(90 / 900.9)) / (1 - torch.tensor(10 / 900.9)))
+
+
+def test_correlation_is_pearsons_and_cisir_without_it_and_with_bins_alike_is_the_squared_error():
+    given = case(component("cisir"), task="regression")
+    z, t = given.logits[:, 0], given.batch.targets[:, 0]
+    close(correlation(z, t, torch.ones_like(z)), torch.corrcoef(torch.stack([z, t]))[0, 1], rtol=1e-4, atol=1e-5)
+    alike = {"bin_counts": torch.full_like(given.statistics.class_counts, 20.0)}
+    batch = given.batch._replace(weights=torch.ones_like(z))
+    part = component("cisir").build({"strength": 0.0})
+    close(
+        part.losses(alike, given.logits, batch, given.progress), PLAIN["regression"](given.logits, batch.targets).mean()
+    )
+    more = component("cisir").build({"strength": 2.0}).losses(alike, given.logits, batch, given.progress)
+    close(more, (z - t).square().mean() + 2 * (1 - correlation(z, t, batch.weights)))

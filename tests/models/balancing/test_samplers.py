@@ -79,3 +79,12 @@ def test_who_is_admitted_is_drawn_and_the_ranks_are_complete():
     )
     assert not torch.equal(first, second)
     assert sorted(first.tolist()) == [0] * 20 + list(range(1, 81))
+
+
+def test_stratified_batches_hold_rare_rows_and_an_epoch_holds_every_row_once():
+    labels = torch.tensor([0] * 56 + [1] * 8)[torch.randperm(64, generator=torch.Generator().manual_seed(0))]
+    part = component("stratified_batches").build({})
+    generator = torch.Generator().manual_seed(1)
+    order = part.order(part.init(labels, labels * 0, None, generator), 8, 8, generator)
+    assert torch.equal(order.reshape(-1).sort().values, torch.arange(64))
+    assert (labels[order].sum(1) == 1).all()
