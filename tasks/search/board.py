@@ -18,10 +18,10 @@ CLOSE = 0.02
 ENDING = 2.0
 """Seconds that a search needs at least to stop its processes and to write its record."""
 
-STOPPING = 0.6
+STOPPING = 0.2
 """About the time that stopping its processes takes, as a share of the time that starting them took."""
 
-MOST_FOR_ENDING = 0.2
+MOST_FOR_ENDING = 0.1
 """Share of the limit that is set aside for the end at most."""
 
 

@@ -154,7 +154,8 @@ def search(
         tuner = _restored(directory, trainable)
         while not board.over:
             before = len(board.known)
-            (tuner or _fresh(directory, trainable, retries)).fit()
+            with contextlib.suppress(TimedOut):
+                (tuner or _fresh(directory, trainable, retries)).fit()
             tuner = None
             if not board.over and len(board.known) == before:
                 raise RuntimeError(f"Ray Tune stopped before the search was over; its state is in {directory}")
@@ -245,6 +246,10 @@ class Suggestions(Searcher):
         """Nothing to restore."""
 
 
+class TimedOut(BaseException):
+    """A search by time is over. As no Exception, it leaves Tune at once, which else waits for what its trials are doing."""
+
+
 class Ended(tune.Stopper):
     """Ends every trial once the board's search is over."""
 
@@ -279,6 +284,8 @@ class Results(tune.Callback):
         live = _searches[self._search]
         live.board.close_if_late()
         live.board.give_up()
+        if live.board.limit is not None and live.board.over:
+            raise TimedOut
         live.progress.tell_now_and_then()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -152,6 +152,19 @@ def test_when_the_time_is_up_every_member_gives_its_best_so_far():
         assert torch.isfinite(after.model.logits(VALID)).all()
 
 
+def test_an_epoch_that_is_too_long_ends_where_it_is_and_still_gives_a_model():
+    steps = []
+
+    def over():
+        steps.append(1)
+        return len(steps) > 2
+
+    (outcome,) = fit("focal", members("focal", 1), plan=dataclasses.replace(PLAN, over=over), on_epoch=stop_after(1))
+    assert len(steps) == 3
+    assert (outcome.stopped, outcome.budget_used, len(outcome.history)) == (True, 1, 1)
+    assert torch.isfinite(outcome.model.logits(VALID)).all()
+
+
 def test_where_memory_is_short_a_population_trains_in_smaller_ones(monkeypatch):
     chosen = members("focal_mixup", 5)
     whole, epoch = fit("focal_mixup", chosen), Population.run_epoch

@@ -299,6 +299,26 @@ def test_a_resumed_search_has_no_more_time_than_one_that_was_not_interrupted(tmp
     assert spent <= 1.05 * 5
 
 
+def test_what_goes_on_after_the_end_is_given_up_if_there_is_something_to_choose_from(tmp_path):
+    clock = Clock()
+    board = Board(terms(trials=None), Ledger(tmp_path), minutes=1.0, clock=clock)
+    board.started_in, board.at_once = 15.0, 2
+    first, second = board.next(), board.next()
+    clock.now = 100.0 + 55.9
+    assert board.late
+    assert board.next() is None
+    clock.now = 100.0 + 57.1
+    board.give_up()
+    assert not board.over, "nothing is known yet"
+    board.record(first.name, [Result({"accuracy": 0.5, "ece": 0.1}) for _ in first.trials])
+    board.give_up()
+    assert board.over
+    assert board.finished.limited
+    assert [r.trial for r in board.finished.records] == list(first.trials)
+    board.fail(second.name, "its process has ended itself")
+    assert board.error is None
+
+
 def test_results_that_were_cut_short_are_kept_as_such(tmp_path):
     Ledger(tmp_path).write((0, 1, 2), Result({"accuracy": 0.5}, stopped=3))
     assert Ledger(tmp_path).load() == {(0, 1, 2): Result({"accuracy": 0.5}, stopped=3)}
