@@ -69,7 +69,7 @@ def run(params, inputs, outputs):
         content = {{"stage": NAME, "sections": sections, "inputs": sorted(inputs)}}
         if path.name == "trials.json":
             content = {{"objective": {{"maximize": "accuracy", "subject_to": {{"ece": 0.1}}}}, "trials": [
-                {{"recipe": "none", "learner": "mlp", "values": {{}}, "status": "finished", "feasible": True,
+                {{"trial": "t0", "recipe": "none", "learner": "mlp", "values": {{}}, "status": "finished", "feasible": True,
                   "violation": 0.0, "metrics": {{"accuracy": 0.8, "ece": None}}}}]}}
         if path.name == "choice.json":
             content = {{"recipe": "none", "learner": "mlp", "seed": params.seed}}

@@ -121,7 +121,7 @@ def test_a_worker_runs_the_deployments_and_a_run_by_hand_meets_them(served: Any)
     worker.wait(timeout=PATIENCE_SECONDS)
 
     (run,) = call(served, "flow_runs/filter", {"flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}}})
-    assert run["state"]["type"] == "COMPLETED", run["state"]
+    assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
     assert run["state"]["message"] == "registered lending@v1 (champion)"
     assert api.call("v2/concurrency_limits/equipoise-lending")["active_slots"] == 0
     names = {t["name"].partition("-")[0] for t in call(served, "task_runs/filter", {})}
