@@ -43,7 +43,10 @@ def adaptive_thresholds(cuts: Cuts, price: float | Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class GroupThresholds(Adjuster):
-    """FairOPT's objective over the intersections of the sensitive attributes; a group that lacks a class keeps its decision."""
+    """FairOPT's aim over the intersections of the sensitive attributes; a group that lacks a class keeps its decision.
+
+    How the thresholds are searched is not the paper's: each group in turn takes the best of its candidate cuts.
+    """
 
     price: float | Tensor = hyper(1.0, 0.1, 10.0, log=True, minimum=0.0, maximum=1e6)
 
