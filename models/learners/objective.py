@@ -13,6 +13,7 @@ from torch.func import functional_call, vmap
 from models.balancing.component import Component, Mixer, Regularizer, State
 from models.balancing.pretext import Pretext
 from models.data import Batch, targets_of
+from models.learners.dropout import KEPT
 from models.learners.weights import OWN
 from models.nets.net import Net
 from models.recipe import Recipe
@@ -97,9 +98,12 @@ class Objective:
         called: Tensor = functional_call(getattr(self.net, part), tensors, arguments)
         return called
 
-    def represent(self, parameters: Mapping[str, Tensor], embedded: Tensor) -> Tensor:
-        """Embedded inputs -> features [B, H]; of several members [B, k, H]."""
-        features = self.call("body", parameters, embedded)
+    def represent(
+        self, parameters: Mapping[str, Tensor], embedded: Tensor, draws: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """Embedded inputs -> features [B, H]; of several members [B, k, H]. The draws may hold which units are kept."""
+        kept = (draws or {}).get(KEPT)
+        features = self.call("body", parameters, embedded, *(() if kept is None else (kept,)))
         return features.detach() if self.frozen else features
 
     def classify(self, parameters: Mapping[str, Tensor], features: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,7 +163,7 @@ class Objective:
             other = self._batch(parameters, partner) if partner else None
             if recipe.mix is not None and recipe.mix.at == "inputs":
                 batch = recipe.mix.mix(state["mix"], batch, other, prefixed(draws, "mix/"), progress)
-            features = self.represent(parameters, batch.inputs)
+            features = self.represent(parameters, batch.inputs, draws)
             if recipe.mix is not None and recipe.mix.at == "features":
                 batch, features = self._mixed(
                     recipe.mix, parameters, batch, features, other, state["mix"], draws, progress
@@ -206,7 +210,7 @@ class Objective:
     ) -> tuple[Batch, Tensor]:
         """The batch and its features as they are mixed just before the classifier."""
         if other is not None:
-            other = other._replace(inputs=self.represent(parameters, other.inputs))
+            other = other._replace(inputs=self.represent(parameters, other.inputs, draws))
         mixed = mix.mix(state, batch._replace(inputs=features), other, prefixed(draws, "mix/"), progress)
         return mixed._replace(inputs=batch.inputs), mixed.inputs
 

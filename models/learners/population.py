@@ -30,6 +30,7 @@ from models.balancing.component import (
 from models.data import Split, Statistics
 from models.learners.batches import columns, effective_batch, numbers, partner_rows, row_order
 from models.learners.branching import averager_of, part_ways
+from models.learners.dropout import dropout_levels, kept_units
 from models.learners.judge import validation_losses
 from models.learners.learner import Member, Outcome, Plan
 from models.learners.net_model import NetModel
@@ -336,13 +337,14 @@ class Population:
             self.net.embed.eval()
             self.net.body.eval()
         self.sound.zero_()
+        levels = dropout_levels(self)
         for step in range(steps):
             if step and self.plan.over is not None and self.plan.over():
                 break
             self.batch = step
             done = (self.epoch + step / steps) / self.plan.budget
             partner = columns(self.train, partners[:, step], self.pool.guesses) if partners is not None else ()
-            drawn = {k: v[:, step] for k, v in draws.items()}
+            drawn = {k: v[:, step] for k, v in draws.items()} | kept_units(self, size, levels)
             self._step(columns(self.train, order[:, step], self.pool.guesses), drawn, done, partner)
         self.epoch += 1
         self._judge()

@@ -228,8 +228,12 @@ class MLP(_NetLearner):
     image = False
 
     def space(self) -> dict[str, Range]:
-        """As of the other nets, with a higher learning rate: a small table has few steps in an epoch."""
-        return {**super().space(), "learning_rate": Range(3e-3, 5e-4, 1e-2, log=True, minimum=0.0)}
+        """As of the other nets, with a higher learning rate, as a small table has few steps in an epoch; and dropout."""
+        return {
+            **super().space(),
+            "learning_rate": Range(3e-3, 5e-4, 1e-2, log=True, minimum=0.0),
+            "dropout": Range(0.0, 0.0, 0.5, minimum=0.0, maximum=0.9),
+        }
 
     def architecture(self, recipe: Recipe, inputs: Input, classes: int, plan: Plan) -> dict[str, Any]:
         """Widths of the columns and of the layers."""

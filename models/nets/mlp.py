@@ -42,6 +42,17 @@ class Layers(nn.Sequential):
     def __init__(self, widths: Sequence[int], head: Head | None = None) -> None:
         pairs = [(nn.Linear(a, b), activation(head)) for a, b in itertools.pairwise(widths)]
         super().__init__(*[module for pair in pairs for module in pair])
+        self.droppable = tuple(widths[1:])
+
+    def forward(self, input: Tensor, kept: Tensor | None = None) -> Tensor:
+        """[B, I] -> [B, H]; `kept` are factors [B, units] of what all layers give, side by side."""
+        if kept is None:
+            passed: Tensor = super().forward(input)
+            return passed
+        modules = list(self)
+        for linear, step, factors in zip(modules[::2], modules[1::2], kept.split(self.droppable, -1), strict=True):
+            input = step(linear(input)) * factors
+        return input
 
 
 def mlp(

@@ -46,8 +46,8 @@ def test_it_can_be_built_on():
 def test_what_it_sets_of_the_learner_is_used_and_not_searched():
     found = pairs({n: parse(n) for n in ("none", "prior_threshold", "group_dro_strong_decay")}, ("mlp",), image=False)
     pair = next(p for p in found if p.recipe.name == "group_dro_strong_decay")
-    assert set(pair.space()) == {"weigh.step", "learning_rate"}
-    assert set(Pair(parse("none"), "mlp").space()) == {"learning_rate", "weight_decay"}
+    assert set(pair.space()) == {"weigh.step", "learning_rate", "dropout"}
+    assert set(Pair(parse("none"), "mlp").space()) == {"learning_rate", "weight_decay", "dropout"}
 
 
 @pytest.mark.parametrize(

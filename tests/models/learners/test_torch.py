@@ -11,6 +11,7 @@ from models.balancing.discovery import catalogue
 from models.balancing.loss.none import cross_entropy
 from models.data import Split
 from models.learners import learner
+from models.learners.dropout import dropout_factors
 from models.learners.learner import Input, Member, Plan, TimeIsUp
 from models.learners.memory import device_lost, out_of_memory
 from models.learners.population import Population
@@ -81,6 +82,30 @@ def test_a_checkpoint_resumes_exactly(recipe, count):
     for a, b in zip(whole, resumed, strict=True):
         assert torch.equal(a.model.logits(VALID), b.model.logits(VALID))
         assert a.history == b.history
+
+
+@pytest.mark.parametrize("recipe", ["focal_mixup", "crt_mixup"])
+def test_dropout_is_each_members_own(recipe):
+    plain = members(recipe, 3)
+    chosen = [
+        dataclasses.replace(m, values={**m.values, "dropout": d}) for m, d in zip(plain, (0.0, 0.3, 0.5), strict=True)
+    ]
+    saved = {}
+    together = fit(recipe, chosen, on_epoch=lambda epoch, make: saved.setdefault(epoch, make()))
+    for one in (0, 1):
+        alone = fit(recipe, [chosen[one]])[0]
+        torch.testing.assert_close(together[one].model.logits(VALID), alone.model.logits(VALID), rtol=1e-3, atol=1e-3)
+    without, resumed = fit(recipe, plain), fit(recipe, chosen, resume=saved[2])
+    assert torch.equal(together[0].model.logits(VALID), without[0].model.logits(VALID))
+    assert not torch.allclose(together[1].model.logits(VALID), without[1].model.logits(VALID), atol=0.01)
+    assert all(a.history == b.history for a, b in zip(together, resumed, strict=True))
+
+
+def test_dropped_units_are_zero_at_their_rate_and_the_mean_stays():
+    factors = dropout_factors(torch.Generator().manual_seed(0), 1000, 40, 64)
+    assert set(factors.unique().tolist()) == {0.0, torch.tensor(4 / 3).item()}
+    assert float(factors.mean()) == pytest.approx(1.0, abs=0.02)
+    assert torch.equal(dropout_factors(torch.Generator(), 3, 5, 0), torch.ones(3, 5))
 
 
 def test_it_learns():
