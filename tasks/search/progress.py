@@ -75,7 +75,7 @@ class Progress:
                 standing = Standing(trial.id, trial.protected, board.known[key].metrics)
                 if standing.metrics is not None:
                     found.setdefault(round(share, 2), []).append(
-                        (standing, f"{run.pair.recipe.name}, {run.pair.learner}")
+                        (standing, f"{trial.pair.recipe.name}, {trial.pair.learner}")
                     )
         if not found:
             return "", None
