@@ -37,6 +37,7 @@ from models.learners.net_model import NetModel
 from models.learners.objective import Columns, Objective, acting, first, stacked, values_of
 from models.learners.pool import pool_of
 from models.learners.survey import survey
+from models.learners.transforms import constrain, transformed
 from models.learners.weights import OWN, AdamW, Weights, learning_rate_factor
 from models.nets.net import Net
 from models.recipe import Recipe
@@ -214,12 +215,12 @@ class Population:
             self.state.update(state)
             given = rates = None
             if transform is not None:
-                gradients, given, rates = self._transformed(transform, gradients, progress)
+                gradients, given, rates = transformed(self, transform, gradients, progress)
             epochs = done * self.plan.budget
             factor = learning_rate_factor((epochs - self.rises) / (self.falls - self.rises))
             self.optimizer.step(self.weights, self.weights.flatten(gradients), factor, self.mask, given, rates)
             if transform is not None and transform.constrains:
-                self._constrain(transform)
+                constrain(self, transform)
 
     def _gradients(
         self,
@@ -272,51 +273,6 @@ class Population:
         looked = {k: v.detach().requires_grad_() for k, v in vmap(one)(gradients, views, hyper).items()}
         with torch.enable_grad():
             return self._gradients(looked, state, *batch)[0]
-
-    def _transformed(
-        self, transform: GradientTransform, gradients: dict[str, Tensor], progress: Tensor
-    ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor] | None, Tensor | None]:
-        """What AdamW takes on, the directions that the transform gives itself with their places, factors on the rate."""
-        views = {k: v.detach() for k, v in self.weights.views.items()}
-        hyper = self.acting_hyper()
-
-        def one(state: State, gradient: State, parameters: State, values: dict[str, Tensor]) -> tuple[State, ...]:
-            part = transform.with_values(values_of("optimize", values))
-            update = part.transform(state, gradient, parameters, progress)
-            return update.gradients, update.directions, update.state, update.rates or {}
-
-        penalties: dict[str, Tensor] = {}
-        if transform.per_class:
-            penalties = {k: g[-1] for k, g in gradients.items()}
-            gradients = {k: g[:-1] for k, g in gradients.items()}
-        left, directions, self.state["optimize"], factors = vmap(
-            one, in_dims=(0, 1 if transform.per_class else 0, 0, 0)
-        )(self.state["optimize"], gradients, views, hyper)
-        rates = self._rates(factors) if factors else None
-        if penalties:
-            left = {k: g + penalties[k] for k, g in left.items()}
-            directions = {k: d + penalties[k] for k, d in directions.items()}
-        if not directions:
-            return left, None, rates
-        return left, (self.weights.flatten(directions), self.weights.mask(set(directions))), rates
-
-    def _rates(self, factors: dict[str, Tensor]) -> Tensor:
-        """Factors [P] by parameter -> one per weight [P, N]; 1 where no factor is given."""
-        wide = {
-            k: (v - 1).reshape(-1, *[1] * len(self.weights.shapes[k])).expand(-1, *self.weights.shapes[k])
-            for k, v in factors.items()
-        }
-        return 1 + self.weights.flatten(wide)
-
-    def _constrain(self, transform: GradientTransform) -> None:
-        """Put the parameters where the transform lets them be after a step."""
-        views = {k: v.detach() for k, v in self.weights.views.items()}
-
-        def one(state: State, parameters: State, values: dict[str, Tensor]) -> State:
-            return transform.with_values(values_of("optimize", values)).constrain(state, parameters)
-
-        for name, value in vmap(one)(self.state["optimize"], views, self.acting_hyper()).items():
-            views[name].copy_(value)
 
     def run_epoch(self) -> None:
         """One pass: enter the phase, draw the order, take the steps, judge on validation rows, drop what has stopped."""

@@ -1,0 +1,62 @@
+"""How a recipe's method for gradients changes a population's step: the gradients, the directions, the parameters after it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+from torch.func import vmap
+
+from models.balancing.component import GradientTransform, State
+from models.learners.objective import values_of
+
+if TYPE_CHECKING:
+    from models.learners.population import Population
+
+
+def transformed(
+    population: Population, transform: GradientTransform, gradients: dict[str, Tensor], progress: Tensor
+) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor] | None, Tensor | None]:
+    """What AdamW takes on, the directions that the transform gives itself with their places, factors on the rate."""
+    views = {k: v.detach() for k, v in population.weights.views.items()}
+    hyper = population.acting_hyper()
+
+    def one(state: State, gradient: State, parameters: State, values: dict[str, Tensor]) -> tuple[State, ...]:
+        part = transform.with_values(values_of("optimize", values))
+        update = part.transform(state, gradient, parameters, progress)
+        return update.gradients, update.directions, update.state, update.rates or {}
+
+    penalties: dict[str, Tensor] = {}
+    if transform.per_class:
+        penalties = {k: g[-1] for k, g in gradients.items()}
+        gradients = {k: g[:-1] for k, g in gradients.items()}
+    left, directions, population.state["optimize"], factors = vmap(
+        one, in_dims=(0, 1 if transform.per_class else 0, 0, 0)
+    )(population.state["optimize"], gradients, views, hyper)
+    rates = _rates(population, factors) if factors else None
+    if penalties:
+        left = {k: g + penalties[k] for k, g in left.items()}
+        directions = {k: d + penalties[k] for k, d in directions.items()}
+    if not directions:
+        return left, None, rates
+    return left, (population.weights.flatten(directions), population.weights.mask(set(directions))), rates
+
+
+def _rates(population: Population, factors: dict[str, Tensor]) -> Tensor:
+    """Factors [P] by parameter -> one per weight [P, N]; 1 where no factor is given."""
+    wide = {
+        k: (v - 1).reshape(-1, *[1] * len(population.weights.shapes[k])).expand(-1, *population.weights.shapes[k])
+        for k, v in factors.items()
+    }
+    return 1 + population.weights.flatten(wide)
+
+
+def constrain(population: Population, transform: GradientTransform) -> None:
+    """Put the parameters where the transform lets them be after a step."""
+    views = {k: v.detach() for k, v in population.weights.views.items()}
+
+    def one(state: State, parameters: State, values: dict[str, Tensor]) -> State:
+        return transform.with_values(values_of("optimize", values)).constrain(state, parameters)
+
+    for name, value in vmap(one)(population.state["optimize"], views, population.acting_hyper()).items():
+        views[name].copy_(value)
