@@ -1,7 +1,7 @@
-"""What a trial of the search costs beyond its own work: processes, Tune, waiting for the slowest of a rung.
+"""What a training of the search costs beyond its own work: processes, Tune, waiting for the slowest of a rung.
 
-Run it: `make bench-search-overhead`. The figure is (wall time of the stage x trials at once - time inside trials) /
-trials / trials at once, with the settings of params.yaml on Adult (or the embedded data).
+Run it: `make bench-search-overhead`. The figure is (wall time of the stage - time inside trials / trials at once) /
+trainings, with the settings of params.yaml on Adult (or the embedded data).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def main() -> None:
     """Search a few times over."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     rows: dict[str, list[float]] = {
-        "beyond its training, per trial": [],
+        "beyond its work, per training": [],
         "whole stage": [],
         "inside trials, both cores": [],
     }
@@ -30,13 +30,14 @@ def main() -> None:
         trials = 0
         for _ in range(RUNS):
             wall, inside, at_once = _timed(ready.search)
-            trials = len(json.loads((ready.root / "data/tune/trials.json").read_text())["trials"])
-            rows["beyond its training, per trial"].append((wall - inside / at_once) / trials)
+            rows_of_trials = json.loads((ready.root / "data/tune/trials.json").read_text())["trials"]
+            trials = len({row["training"] for row in rows_of_trials})
+            rows["beyond its work, per training"].append((wall - inside / at_once) / trials)
             rows["whole stage"].append(wall)
             rows["inside trials, both cores"].append(inside)
         publish(
             "search_overhead",
-            f"The search on {ready.name}: {trials} trials, {at_once} at once",
+            f"The search on {ready.name}: {trials} trainings, {at_once} at once",
             [
                 Row(label, values, "s", at_most=1.0 if label.startswith("beyond") else None)
                 for label, values in rows.items()

@@ -6,6 +6,7 @@ import torch
 from models.balancing import component
 from models.balancing.component import TrainedNet
 from models.balancing.head.adaptive_parametric_activation import AGLU, adaptive_parametric_activation
+from models.balancing.head.cumulative_odds import FLOOR, CumulativeOdds, floored_log
 from models.balancing.head.simplex import SCALE, FixedSimplex, SimplexClassifier, simplex
 from models.data import Statistics
 from models.errors import InputError
@@ -96,3 +97,32 @@ def test_the_fixed_simplex_is_a_linear_layer_that_learns_nothing_and_that_weight
     module.load_state_dict(tensors)
     assert head == "fixed_simplex"
     close(module(features), features @ simplex(8, 3).T * torch.tensor([1.0, 3.0, 3.0]))
+
+
+def test_cumulative_odds_begin_as_proportional_odds_with_equal_shares():
+    module = CumulativeOdds(3, 4)
+    close(module(torch.zeros(1, 3)).exp(), torch.full((1, 4), 0.25))
+    features = torch.randn(5, 3)
+    p = module(features).exp()
+    close(p.sum(-1), torch.ones(5))
+    cumulative = p.cumsum(-1)[:, :-1].logit()
+    close(cumulative.diff(dim=-1), cumulative.diff(dim=-1)[:1].expand(5, 2), rtol=1e-3, atol=1e-4)
+
+
+def test_cumulative_odds_by_hand():
+    module = CumulativeOdds(1, 3)
+    with torch.no_grad():
+        module.weight.fill_(2)
+        module.steps.fill_(-1)
+        module.first.fill_(0)
+        module.rises.fill_(0.0).add_(torch.tensor(3.0).expm1().log())
+    low, high = torch.sigmoid(torch.tensor(-2.0)), torch.sigmoid(torch.tensor(3.0 - 1.0))
+    close(module(torch.ones(1, 1)).exp(), torch.stack([low, high - low, 1 - high])[None])
+
+
+def test_a_probability_below_the_floor_leaves_a_gradient():
+    crossed = torch.tensor([-0.2, 0.0, FLOOR, 0.3], requires_grad=True)
+    found = floored_log(crossed)
+    found.sum().backward()
+    close(found[2:], crossed[2:].log())
+    close(crossed.grad, torch.tensor([1 / FLOOR, 1 / FLOOR, 1 / FLOOR, 1 / 0.3]))

@@ -128,3 +128,12 @@ def test_temp_balance_gives_each_matrix_of_the_body_and_its_bias_one_rate():
     assert {k: float(v) for k, v in state.items()} == {
         "body.0.weight": 1.5, "body.0.bias": 1.5, "body.2.weight": 0.5, "body.2.bias": 0.5,
     }  # fmt: skip
+
+
+def test_presto_adds_the_slope_of_the_steps_sizes_and_nothing_else():
+    presto = component("presto").build({"shrinkage": 0.5})
+    parameters = {"classifier.steps": torch.tensor([[1.0, -2.0], [0.0, 3.0]]), "classifier.weight": torch.ones(1, 2)}
+    gradients = {name: torch.zeros_like(value) for name, value in parameters.items()}
+    found = presto.transform({}, gradients, parameters, torch.tensor(0.5)).gradients
+    assert found["classifier.steps"].tolist() == [[0.5, -0.5], [0.0, 0.5]]
+    assert found["classifier.weight"].tolist() == [[0.0, 0.0]]
