@@ -369,10 +369,12 @@ def test_a_search_by_time_ends_with_a_valid_choice_and_says_that_the_clock_ended
     STAGE.execute(params(at_once=2, budget={"minutes": 0.2}), root)
     trials, choice = (json.loads(text) for text in outputs(root))
     assert trials["wall_clock_limited"]
-    assert [t["trial"] for t in trials["trials"]] == list(range(len(trials["trials"])))
+    # What the clock gave up before its first result is no trial; those that are keep their numbers.
+    numbers = [t["trial"] for t in trials["trials"]]
+    assert numbers == sorted(set(numbers))
     assert trials["trials"][0]["recipe"] == "none"
     assert all(t["rungs"] for t in trials["trials"])
-    chosen = trials["trials"][choice["trial"]]
+    (chosen,) = [t for t in trials["trials"] if t["trial"] == choice["trial"]]
     assert chosen["metrics"] == choice["metrics"]
     assert chosen["status"] in ("finished", "stopped")
 
