@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 
@@ -26,7 +27,10 @@ MOST_FOR_ENDING = 0.1
 
 
 class Board:
-    """Hands out runs in order, at most `at_once` of them, and takes their results in any order.
+    """Hands out runs, at most `at_once` of them, and takes their results in any order.
+
+    Without a limit of time what will take longest comes first, by what its learner took so far, so that no process waits
+    long for another at the end of a stage; with one, runs come in order. What is trained and chosen is the same.
 
     Results that the ledger has are taken from there. `runs` are all that were due so far, those of the present stage
     among them.
@@ -59,6 +63,8 @@ class Board:
         self.on_stage: Callable[[], None] = lambda: None
         self.limit = None if minutes is None else 60 * minutes
         self.started_in = 0.0
+        self._handed_out: dict[str, float] = {}
+        self._pace: dict[str, float] = {}  # seconds of a training for one of its budget, by learner
         self._clock = clock
         self._began = (clock() if began is None else began) - ledger.seconds()
         self._course = course(terms, lambda: self.late)
@@ -70,11 +76,17 @@ class Board:
         self.close_if_late()
         if len(self.under_way) >= self.at_once or (self.late and self.under_way):
             return None
-        for run in self.stage:
-            if run.name not in self.under_way and not self.has(run):
-                self.under_way.add(run.name)
-                return run
-        return None
+        waiting = [run for run in self.stage if run.name not in self.under_way and not self.has(run)]
+        if not waiting:
+            return None
+        run = waiting[0] if self.limit is not None else max(waiting, key=self._expected)
+        self.under_way.add(run.name)
+        self._handed_out[run.name] = self._clock()
+        return run
+
+    def _expected(self, run: Run) -> float:
+        """Seconds that a run will take, by the last of its learner; endless where there was none."""
+        return self._pace.get(run.pair.learner, math.inf) * len(run.trainings) * run.budget
 
     def has(self, run: Run) -> bool:
         """Whether its results are known."""
@@ -168,6 +180,9 @@ class Board:
     def _take(self, run: Run, results: list[Result]) -> None:
         for note in dict.fromkeys(result.note for result in results if result.note):
             log.warning("search: %s on %s: %s", run.pair.recipe.name, run.pair.learner, note)
+        if run.name in self._handed_out:
+            took = self._clock() - self._handed_out.pop(run.name)
+            self._pace[run.pair.learner] = took / (len(run.trainings) * run.budget)
         for key, result in zip(run.keys, results, strict=True):
             if key not in self.known:
                 self.ledger.write(key, result)
