@@ -109,9 +109,19 @@ def shape(form: str, x: float, y: float, class_: str, size: float = SIZE) -> Mar
 
 
 def _name(mark: Mark, frame: Frame, taken: list[Box]) -> Markup:
-    words = f"chosen: {mark.name}" if mark.chosen else mark.name
-    x, y, anchor = place(frame.x(mark.x), frame.y(mark.y), words, taken, frame, 14 if mark.chosen else 9)
+    gap = 14 if mark.chosen else 9
+    at = frame.x(mark.x)
+    letters = int(max(frame.right + 4 - at - gap, at - gap - frame.left) / CHARACTER)
+    words = _fitting(f"chosen: {mark.name}" if mark.chosen else mark.name, mark.chosen, letters)
+    x, y, anchor = place(at, frame.y(mark.y), words, taken, frame, gap)
     name = text(x, y, words, "label strong" if mark.chosen else "label", anchor)
     if abs(y - 4 - frame.y(mark.y)) < 20:
         return name
     return Markup("").join([line(frame.x(mark.x), frame.y(mark.y), x, y - 4, "leader"), name])
+
+
+def _fitting(words: str, chosen: bool, letters: int) -> str:
+    """A label of at most so many letters; of the chosen one, which the page names elsewhere, rather none of its name than a part."""
+    if len(words) <= letters:
+        return words
+    return "chosen" if chosen else f"{words[: max(letters - 1, 1)]}…"

@@ -9,7 +9,7 @@ from models.metrics.score import score_all
 from models.metrics.scored import Scored
 from tasks.reporting.curves import rank_curves, reliability_bins
 from tasks.reporting.groups import tone
-from tasks.reporting.tradeoff_chart import Mark, frontier
+from tasks.reporting.tradeoff_chart import Mark, frontier, tradeoff
 
 
 @pytest.fixture
@@ -70,3 +70,10 @@ def test_frontier_joins_the_trials_that_no_other_beats() -> None:
 )
 def test_colour_says_which_side_and_how_far(metric: str, difference: float, expected: str) -> None:
     assert tone(metric, difference) == expected
+
+
+@pytest.mark.parametrize(("name", "shown"), [("ldam_drw", "chosen: ldam_drw"), ("a_long_recipe_" * 6, "chosen")])
+def test_a_label_that_has_no_room_is_cut_and_never_leaves_the_drawing(name, shown):
+    marks = [Mark(name, name, 0.02, 0.8, "feasible", chosen=True), Mark("none", "none", 0.1, 0.6, "feasible")]
+    drawn = str(tradeoff(marks, 0.05, "ECE", "Balanced accuracy"))
+    assert f">{shown}<" in drawn
