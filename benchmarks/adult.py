@@ -27,7 +27,7 @@ from models.metrics.gaps import GapFigure, gap_figures
 from models.metrics.scored import Grouping, Scored
 from models.schema import Schema
 from tasks.judging import Scores, read_scores
-from tasks.parts import read_rows, read_schema, rows_of
+from tasks.parts import PARTS, read_rows, read_schema, rows_of
 
 ATTRIBUTE = "sex"
 ECE = 0.03
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _tables(data: Path, schema: Schema) -> tuple[Table, Table]:
     """The rows that peers train on, which are all but the test rows, and the test rows."""
     rows = read_rows(data / "ingest")
-    parts = [rows_of(rows, data / "split", part) for part in ("train", "valid", "calib")]  # type: ignore[arg-type]
+    parts = [rows_of(rows, data / "split", part) for part in PARTS if part != "test"]
     return Table.of(pd.concat(parts, ignore_index=True), schema), Table.of(
         rows_of(rows, data / "split", "test"), schema
     )

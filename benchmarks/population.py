@@ -56,12 +56,12 @@ class Rows:
     """The encoded parts of a prepared data set, and what every way of training shares."""
 
     def __init__(self, ready: Prepared, configurations: int, epochs: int) -> None:
-        from tasks.parts import read_rows, read_schema, rows_of
+        from tasks.parts import PARTS, read_rows, read_schema, rows_of
 
         self.params, self.root, self.name = ready.params, ready.root, ready.name
         self.schema = read_schema(self.root / "data/ingest")
         rows = read_rows(self.root / "data/ingest")
-        frames = {p: rows_of(rows, self.root / "data/split", p) for p in ("train", "valid", "calib")}  # type: ignore[arg-type]
+        frames = {p: rows_of(rows, self.root / "data/split", p) for p in PARTS if p != "test"}
         preprocessor = Preprocessor.fit(frames["train"], self.schema, self.params.model.sensitive_features)
         self.inputs: Input = preprocessor.inputs
         self.parts: dict[str, Split] = {name: preprocessor.encode(frame) for name, frame in frames.items()}

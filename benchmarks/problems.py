@@ -48,7 +48,7 @@ def split(drawn: Drawn, task: Task, classes: int, groups: int, hidden: bool = Fa
         numeric=drawn.inputs if image else drawn.inputs.float(), categorical=torch.zeros(n, 0, dtype=torch.long),
         labels=drawn.labels, groups=shown, weights=torch.ones(n), row_ids=torch.arange(n),
         synthetic=torch.zeros(n, dtype=torch.bool), classes=classes, group_count=groups, task=task,
-        values=None if drawn.values is None else drawn.values.float(),  # type: ignore[arg-type]
+        values=torch.zeros(n, 0) if drawn.values is None else drawn.values.float(),
     )  # fmt: skip
 
 

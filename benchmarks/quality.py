@@ -29,7 +29,7 @@ from models.metrics.scored import Scored
 from models.predictor import Predictor
 from models.preprocess import Preprocessor
 from tasks import train
-from tasks.parts import read_rows, read_schema, rows_of
+from tasks.parts import PARTS, read_rows, read_schema, rows_of
 from tasks.scoring import attribute_ids
 
 OURS = "**Equipoise**"
@@ -104,10 +104,7 @@ def _measured(
     answered = []
     with prepared(name, f"seed={seed}", *settings(minutes), *DATA[name]) as ready:
         rows, schema = read_rows(ready.root / "data/ingest"), read_schema(ready.root / "data/ingest")
-        parts: dict[str, pd.DataFrame] = {
-            part: rows_of(rows, ready.root / "data/split", part)  # type: ignore[arg-type]
-            for part in ("train", "valid", "calib", "test")
-        }
+        parts: dict[str, pd.DataFrame] = {part: rows_of(rows, ready.root / "data/split", part) for part in PARTS}
         preprocessor = Preprocessor.fit(parts["train"], schema, True)
         groups = attribute_ids(preprocessor.encode(parts["test"]), schema)
         learn, test = (Frame.of(parts[part], schema, True) for part in ("train", "test"))

@@ -21,7 +21,7 @@ from models.errors import InputError
 from models.learners.learner import Plan
 from models.preprocess import Preprocessor
 from models.recipe import BASELINES, Recipe, parse, published
-from tasks.parts import read_rows, read_schema, rows_of, training_rows
+from tasks.parts import PARTS, read_rows, read_schema, rows_of, training_rows
 
 SEEDS, EPOCHS, LEARNER = 3, 8, "mlp"
 METRICS = {
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             recipes[name] = recipe
         rows, split = read_rows(ready.root / "data/ingest"), ready.root / "data/split"
         preprocessor = Preprocessor.fit(rows_of(rows, split, "train"), schema, True)
-        parts = {p: preprocessor.encode(rows_of(rows, split, p)) for p in ("valid", "calib", "test")}  # type: ignore[arg-type]
+        parts = {p: preprocessor.encode(rows_of(rows, split, p)) for p in PARTS if p != "train"}
 
         def train(recipe: Recipe) -> Split:
             return preprocessor.encode(training_rows(rows, split, ready.root / "data/resample", recipe))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from models.recipe import Recipe
 
 Part = Literal["train", "valid", "calib", "test"]
+PARTS: tuple[Part, ...] = ("train", "valid", "calib", "test")
 
 
 def read_schema(ingested: Path) -> Schema:

@@ -15,7 +15,7 @@ from models.schema import Schema
 from models.seeds import derive_seed
 from tasks.allocation import allocate
 from tasks.params import Params, Split
-from tasks.parts import read_rows, read_schema
+from tasks.parts import PARTS, read_rows, read_schema
 from tasks.sources.card import class_by_group, counts_of, group_counts
 from tasks.sources.duplicates import same_rows
 from tasks.sources.parquet import write_parquet
@@ -23,7 +23,6 @@ from tasks.stage import Paths, Stage, replacing, write_json
 
 log = logging.getLogger("equipoise")
 
-PARTS = ("train", "valid", "calib", "test")
 LARGE_COPY_SHARE = 0.05
 Ints = NDArray[np.int64]
 
