@@ -49,6 +49,12 @@ def _of_classes(scores: Scores, rows: Split, groups: NDArray[np.int64], train: S
     if train.classes == 2:
         found["f1"] = float(f1_score(labels, decided, zero_division=0.0))
         misses, alarms = ((labels == 1) & (decided == 0)).mean(), ((labels == 0) & (decided == 1)).mean()
+        if of_groups:
+            errors = [
+                ((decided[ours & (labels == 0)] == 1).mean() + (decided[ours & (labels == 1)] == 0).mean()) / 2
+                for ours in (groups == g for g in np.unique(groups))
+            ]
+            found["balanced_error_difference"] = float(max(errors) - min(errors))
         found["cost"] = float(COST_OF_A_MISS * misses + alarms)
     return found
 

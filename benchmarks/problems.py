@@ -103,6 +103,13 @@ def overconfident(g: torch.Generator, n: int, part: str) -> Drawn:
     return Drawn(2.0 * torch.eye(2, 10)[labels] + noise * normal(g, n, 10), labels, torch.zeros_like(labels))
 
 
+def overconfident_tail(g: torch.Generator, n: int, part: str) -> Drawn:
+    """The same with four classes, the largest of which has twenty times the rows of the smallest."""
+    labels = drawn_classes(g, n, 20.0 ** (-torch.arange(4) / 3))
+    noise = 1.0 if part in ("train", "valid") else 2.0
+    return Drawn(2.0 * torch.eye(4, 10)[labels] + noise * normal(g, n, 10), labels, torch.zeros_like(labels))
+
+
 def subclasses(g: torch.Generator, n: int, part: str) -> Drawn:
     """Two classes, each of a common cluster and a rare one that lies behind the other class's common one."""
     labels = drawn_classes(g, n, torch.ones(2))
@@ -153,6 +160,15 @@ def group_gap(g: torch.Generator, n: int, part: str) -> Drawn:
     groups = (torch.rand(n, generator=g) < 0.35).long()
     merit, proxy = normal(g, n, 3), (2.0 * groups - 1) + 0.8 * normal(g, n)
     odds = 1.6 * merit.sum(1) / 3**0.5 + 0.4 - 1.6 * groups
+    labels = (torch.rand(n, generator=g) < torch.sigmoid(odds)).long()
+    return Drawn(torch.cat([merit, proxy[:, None], normal(g, n, 2)], 1), labels, groups)
+
+
+def rare_in_group(g: torch.Generator, n: int, part: str) -> Drawn:
+    """Two groups (65 and 35%) that a column betrays; half of the first is positive, of the second one row in nine."""
+    groups = (torch.rand(n, generator=g) < 0.35).long()
+    merit, proxy = normal(g, n, 3), (2.0 * groups - 1) + 0.8 * normal(g, n)
+    odds = 2.2 * merit.sum(1) / 3**0.5 - 3.2 * groups
     labels = (torch.rand(n, generator=g) < torch.sigmoid(odds)).long()
     return Drawn(torch.cat([merit, proxy[:, None], normal(g, n, 2)], 1), labels, groups)
 
@@ -216,8 +232,10 @@ KINDS: Mapping[Problem, Kind] = {
     "image_tail": Kind(image_tail, "multiclass", 4, train=600, image=True),
     "spurious": Kind(spurious, "binary", 2, groups=2),
     "group_gap": Kind(group_gap, "binary", 2, groups=2),
+    "rare_in_group": Kind(rare_in_group, "binary", 2, groups=2),
     "noisy_labels": Kind(noisy_labels, "multiclass", 4, train=600),
     "overconfident": Kind(overconfident, "binary", 2),
+    "overconfident_tail": Kind(overconfident_tail, "multiclass", 4),
     "subclasses": Kind(subclasses, "binary", 2, groups=2, hidden=True),
     "rare_values": Kind(rare_values, "regression", 5),
     "multilabel_tail": Kind(multilabel_tail, "multilabel", 7),

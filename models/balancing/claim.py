@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from models.balancing.base import Component
 
 Problem = Literal[
-    "long_tail", "rare_positive", "image_tail", "spurious", "group_gap", "noisy_labels", "overconfident", "subclasses",
-    "rare_values", "multilabel_tail", "ordered_tail", "unlabelled",
+    "long_tail", "rare_positive", "image_tail", "spurious", "group_gap", "rare_in_group", "noisy_labels", "overconfident", "overconfident_tail",
+    "subclasses", "rare_values", "multilabel_tail", "ordered_tail", "unlabelled",
 ]  # fmt: skip
 PROBLEMS: Mapping[Problem, str] = {
     "long_tail": "overlapping classes whose rows fall from many to few by a constant factor",
@@ -23,8 +23,10 @@ PROBLEMS: Mapping[Problem, str] = {
     "image_tail": "small images of long-tailed classes",
     "spurious": "a strong feature that follows the class in most rows and points the other way in a small group",
     "group_gap": "two groups whose labels and features differ, so that a plain model treats them unequally",
+    "rare_in_group": "two groups, in one of which positives are rare, so that one threshold misses them there",
     "noisy_labels": "a share of the training labels is wrong",
     "overconfident": "few training rows and a net that learns them by heart",
+    "overconfident_tail": "long-tailed classes, and rows to judge that are noisier than those that a net learned from",
     "subclasses": "classes made of common and rare clusters that nobody names",
     "rare_values": "a numeric target with few rows at its far end",
     "multilabel_tail": "several labels per row, some of them rare",
@@ -35,16 +37,17 @@ PROBLEMS: Mapping[Problem, str] = {
 Measure = Literal[
     "accuracy", "balanced_accuracy", "tail_recall", "macro_f1", "g_mean", "mcc", "f1", "roc_auc", "average_precision",
     "worst_class_recall", "worst_group_accuracy", "largest_group_accuracy", "log_loss", "brier", "ece", "demographic_parity_difference",
-    "equalized_odds_difference", "equal_opportunity_difference", "worst_group_log_loss", "ece_worst_group", "mae",
+    "equalized_odds_difference", "equal_opportunity_difference", "balanced_error_difference", "worst_group_log_loss", "ece_worst_group", "mae",
     "balanced_mae", "rare_mae", "worst_group_mae", "macro_average_precision", "macro_label_f1", "cost",
 ]  # fmt: skip
-"""Figures on fresh rows of the problem; `tail_recall` is the mean recall of the rarest third of the classes, and `largest_group_accuracy`
-the accuracy in the group with the most rows."""
+"""Figures on fresh rows of the problem; `tail_recall` is the mean recall of the rarest third of the classes, `largest_group_accuracy` the
+accuracy in the group with the most rows, and `balanced_error_difference` the largest less the smallest mean of false
+positive and false negative rate of the groups."""
 
 LESS_IS_BETTER = frozenset(
     {
         "log_loss", "brier", "ece", "demographic_parity_difference", "equalized_odds_difference",
-        "equal_opportunity_difference", "worst_group_log_loss", "ece_worst_group", "mae", "balanced_mae", "rare_mae",
+        "equal_opportunity_difference", "balanced_error_difference", "worst_group_log_loss", "ece_worst_group", "mae", "balanced_mae", "rare_mae",
         "worst_group_mae", "cost",
     }
 )  # fmt: skip

@@ -63,7 +63,9 @@ class GroupThresholds(Adjuster):
         2025,
         "arXiv:2502.04528",
     )
-    claim: ClassVar[Claim] = Claim("lowers the gap in error between groups", "group_gap", "equalized_odds_difference")
+    claim: ClassVar[Claim] = Claim(
+        "lowers the gap in balanced error rate between groups", "rare_in_group", "balanced_error_difference"
+    )
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:
         """A threshold per group [G]."""

@@ -40,7 +40,10 @@ class Soup(WeightAverager):
     factors: ClassVar[tuple[float, ...]] = (0.3, 1.0, 1.0, 3.0)
     source: ClassVar[Source] = SOURCE
     claim: ClassVar[Claim] = Claim(
-        "is at least as good as one of the nets that it is made of", "overconfident", "log_loss"
+        "is better than one of the nets that it is made of",
+        "long_tail",
+        "balanced_accuracy",
+        beside={"schedule": "fine_tuning"},
     )
 
 

@@ -94,6 +94,12 @@ class FixedSimplexHead(Head):
         2023,
         "arXiv:2305.16573",
     )
+    claim: ClassVar[Claim] = Claim(
+        "serves rare classes in one training with short features and adjusted logits better than a learned classifier",
+        "long_tail",
+        "balanced_accuracy",
+        beside={"regularize": "feature_norm", "adjust": "multiplicative_adjustment"},
+    )
 
     def classifier(self, features: int, classes: int) -> nn.Module:
         """The fixed corners; there must be as many features as classes."""

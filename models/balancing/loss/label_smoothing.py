@@ -69,7 +69,9 @@ class LabelAwareSmoothing(Loss):
         2021,
         "arXiv:2104.00466",
     )
-    claim: ClassVar[Claim] = Claim("keeps a net from being surer than it may be", "overconfident", "ece")
+    claim: ClassVar[Claim] = Claim(
+        "keeps a net that learned from long-tailed classes from being surer than it may be", "overconfident_tail", "ece"
+    )
 
     def init(self, statistics: Statistics) -> State:
         """The class counts [C]."""

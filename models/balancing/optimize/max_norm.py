@@ -1,13 +1,23 @@
-"""MaxNorm: after every step, class weights of the classifier that are longer than a bound are cut down to it."""
+"""MaxNorm: towards the end of training, class weights of the classifier that are longer than a bound are cut down to it after every step."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import Tensor
 
-from models.balancing.component import GradientTransform, Need, Source, State, Update, hyper, needs_linear_classifier
+from models.balancing.component import (
+    Claim,
+    GradientTransform,
+    Need,
+    Source,
+    State,
+    Update,
+    hyper,
+    needs_linear_classifier,
+)
 
 if TYPE_CHECKING:
     from models.recipe import Recipe
@@ -28,16 +38,18 @@ def projected(weight: Tensor, limit: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class MaxNorm(GradientTransform):
-    """Projected gradient descent in the ball of norms; the bound follows from the classifier as it is when the method begins.
+    """Projected gradient descent in the ball of norms; the bound follows from the classifier as it is at `start`.
 
-    It is the second stage of `weight_balancing`; by itself it bounds a classifier that is fresh.
+    The norms of a classifier that has learned say which classes are to be held back; those of a fresh one say nothing,
+    and bounding it by them would only keep all logits small. `weight_balancing` begins it with its second stage.
     """
 
     share: float = hyper(0.1, minimum=0.0, maximum=1.0)
+    start: float = hyper(0.9, minimum=0.0, maximum=1.0)
 
     name: ClassVar[str] = "max_norm"
     formula: ClassVar[str] = (
-        "w_c <- w_c min(1, d / |w_c|) after every step, d = min_c |w_c| + share (max_c |w_c| - min_c |w_c|)"
+        "from start on w_c <- w_c min(1, d / |w_c|), d = min_c |w_c| + share (max_c |w_c| - min_c |w_c|) at start"
     )
     needs: ClassVar[frozenset[Need]] = frozenset({"net"})
     constrains: ClassVar[bool] = True
@@ -56,18 +68,29 @@ class MaxNorm(GradientTransform):
         ),
     )
 
+    claim: ClassVar[Claim] = Claim(
+        "makes weights of the loss serve rare classes more, once the features are learned",
+        "long_tail",
+        "balanced_accuracy",
+        values={"start": 0.6},
+        beside={"schedule": {"drw": {"start": 0.6}}},
+    )
+
     def objection(self, recipe: Recipe) -> str | None:
         """It needs class weights."""
         return needs_linear_classifier(recipe)
 
     def init(self, parameters: State) -> State:
-        """The bound []."""
-        return {"bound": bound(parameters[NAME].reshape(-1, parameters[NAME].shape[-1]), self.share)}
+        """The bound []; below 0 until it is known."""
+        return {"bound": torch.full_like(parameters[NAME].reshape(-1)[0], -1.0)}
 
     def transform(self, state: State, gradients: State, parameters: State, progress: Tensor) -> Update:
-        """The gradients as they are."""
-        return Update(gradients, {}, state)
+        """The gradients as they are; at the first step from `start` on the bound, which stays."""
+        found = bound(parameters[NAME].reshape(-1, parameters[NAME].shape[-1]), self.share)
+        begins = (progress >= self.start) & (state["bound"] < 0)
+        return Update(gradients, {}, {"bound": torch.where(begins, found, state["bound"])})
 
     def constrain(self, state: State, parameters: State) -> State:
         """The classifier's weights within their bound."""
-        return {NAME: projected(parameters[NAME], state["bound"])}
+        weight, limit = parameters[NAME], state["bound"]
+        return {NAME: torch.where(limit < 0, weight, projected(weight, limit))}

@@ -29,7 +29,10 @@ class FeatureNorm(Regularizer):
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     source: ClassVar[Source] = SOURCE
     claim: ClassVar[Claim] = Claim(
-        "keeps features of frequent classes from growing long", "long_tail", "balanced_accuracy"
+        "lets one training with a fixed simplex serve rare classes, as frequent ones cannot draw out their features",
+        "long_tail",
+        "balanced_accuracy",
+        beside={"head": "fixed_simplex", "adjust": "multiplicative_adjustment"},
     )
 
     def penalty(

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from models.balancing.adjust.model_soups import SOURCE
 from models.balancing.adjust.weight_interpolation import DIVERSITY, WISE_FT
-from models.balancing.component import EVERY_TASK, Phase, Schedule, Source, Task, hyper
+from models.balancing.component import EVERY_TASK, Claim, Phase, Schedule, Source, Task, hyper
 from models.balancing.loss.label_smoothing import LabelSmoothing
 from models.balancing.mix.mixup import Mixup
 from models.balancing.sample.class_balanced_sampling import ClassBalancedSampling
@@ -54,6 +54,7 @@ class SmoothedFineTuning(Schedule):
     name: ClassVar[str] = "smoothed_fine_tuning"
     formula: ClassVar[str] = "until start as the recipe says, then a second training with mixup and label smoothing"
     source: ClassVar[Source] = DIVERSITY
+    claim: ClassVar[Claim] = Claim("ends with a net that is not overconfident", "overconfident", "ece")
 
     def phases(self) -> tuple[Phase, ...]:
         """Two trainings."""

@@ -37,7 +37,7 @@ class WeightBalancing(Schedule):
         """Two trainings; the second goes on with the classifier of the first."""
         second = Phase(
             1 - self.start,
-            switch={"loss": ClassBalanced(beta=0.9999), "optimize": MaxNorm(share=self.share)},
+            switch={"loss": ClassBalanced(beta=0.9999), "optimize": MaxNorm(share=self.share, start=0.0)},
             trains="classifier",
             restart=True,
         )

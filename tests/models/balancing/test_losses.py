@@ -10,7 +10,7 @@ from models.balancing import component
 from models.balancing.loss.any_loss import Confusion, f_beta, soft_confusion
 from models.balancing.loss.asymmetric import asymmetric, asymmetric_single_label
 from models.balancing.loss.auc_margin import auc_margin, violation
-from models.balancing.loss.dice import dice, self_adjusting_dice, tversky
+from models.balancing.loss.dice import batch_dice, dice, self_adjusting_dice, tversky
 from models.balancing.loss.encouraging import bonus, encouraging
 from models.balancing.loss.fair_error_bound_scaling import group_scales, set_dice
 from models.balancing.loss.focal import focal
@@ -81,6 +81,26 @@ def test_metric_losses_are_one_less_the_metric(name, value):
 def test_dice_by_hand():
     close(dice(torch.tensor([[0.8]]), torch.tensor([[1.0]]), 1.0), [1 - (1.6 + 1) / (0.64 + 1 + 1)])
     close(dice(torch.tensor([[0.2]]), torch.tensor([[0.0]]), 1.0), [1 - 1 / (0.04 + 1)])
+
+
+def test_the_overlap_of_two_classes_is_that_of_the_positive_one():
+    given = case(component("dice"), 6, task="binary")
+    p, t = torch.softmax(given.logits, -1)[:, 1:], given.batch.targets[:, 1:]
+    for name, expected in (
+        ("dice", dice(p, t, 1.0)),
+        ("tversky", tversky(p, t, 0.3, 0.7, 1.0)),
+        ("self_adjusting_dice", self_adjusting_dice(p, t, 1.0, 1.0)),
+    ):
+        close(component(name).build({}).losses({}, given.logits, given.batch, given.progress), expected)
+
+
+def test_dice_of_a_batch_by_hand_and_of_hard_decisions_is_one_less_f1():
+    p, t = torch.tensor([[0.8], [0.4], [0.1]]), torch.tensor([[1.0], [0.0], [1.0]])
+    close(batch_dice(p, t, torch.ones(3), 1.0), 1 - (2 * 0.9 + 1) / (0.64 + 0.16 + 0.01 + 2 + 1))
+    close(batch_dice(p[:1], t[:1], torch.ones(1), 1.0), dice(p[:1], t[:1], 1.0).squeeze())
+    hit, alarm, missed = torch.ones(3, 1), torch.ones(2, 1), torch.zeros(1, 1)
+    decided, truth = torch.cat([hit, alarm, missed]), torch.tensor([[1.0], [1], [1], [0], [0], [1]])
+    close(batch_dice(decided, truth, torch.ones(6), 0.0), 1 - 2 * 3 / (2 * 3 + 2 + 1))
 
 
 def test_tversky_with_equal_prices_of_a_half_is_the_dice_of_linear_denominator():

@@ -7,7 +7,7 @@ import torch
 
 from models.balancing import component
 from models.balancing.component import View
-from models.balancing.optimize.max_norm import bound, projected
+from models.balancing.optimize.max_norm import NAME, MaxNorm, bound, projected
 from models.balancing.optimize.muon import orthogonalized
 from models.balancing.optimize.per_class_normalized import normalized_sum
 from models.balancing.optimize.sam import uphill
@@ -91,6 +91,19 @@ def test_the_bound_and_the_projection_by_hand():
     close(projected(weight, limit), [[1.2, 1.6], [0.0, 1.0], [0.6, 0.8]])
     close(projected(weight, bound(weight, 1.0)), weight)
     assert (projected(weight, bound(weight, 0.0)).norm(dim=-1) - 1).abs().max() < 1e-6
+
+
+def test_norms_are_bounded_from_the_start_on_by_the_classifier_of_that_moment():
+    part = MaxNorm(share=0.5, start=0.6)
+    fresh, learned = {NAME: torch.eye(2)}, {NAME: torch.tensor([[1.0, 0.0], [0.0, 5.0]])}
+    state = part.transform(part.init(fresh), {}, fresh, torch.tensor(0.5)).state
+    close(part.constrain(state, learned)[NAME], learned[NAME])
+    state = part.transform(state, {}, learned, torch.tensor(0.6)).state
+    close(part.constrain(state, learned)[NAME], [[1.0, 0.0], [0.0, 3.0]])
+    later = {NAME: torch.tensor([[2.0, 0.0], [0.0, 9.0]])}
+    close(
+        part.constrain(part.transform(state, {}, later, torch.tensor(0.9)).state, later)[NAME], [[2.0, 0.0], [0.0, 3.0]]
+    )
 
 
 # --- layers at rates of their own ---
