@@ -1,4 +1,4 @@
-"""The space in which SMOTE looks for neighbours, and the way back from it to typed columns."""
+"""The space in which rows are near each other or far, and the way back from it to typed columns."""
 
 from __future__ import annotations
 
@@ -58,6 +58,13 @@ class FeatureSpace:
             column[~present] = np.median(column[present]) if present.any() else 0.0
         deviation = filled.std(0)
         return np.asarray((filled - filled.mean(0)) / np.where(deviation > 0, deviation, 1.0))
+
+    def points(self) -> np.ndarray:
+        """[n, F + levels]: the scaled columns, then indicators of the categories, by which two that differ are 1 apart."""
+        indicators = [
+            (self.codes[:, [k]] == np.arange(MISSING, len(levels))) / 2**0.5 for k, levels in enumerate(self.levels)
+        ]
+        return np.concatenate([self.scaled(), *indicators], 1)
 
     def between(self, parents: np.ndarray, neighbours: np.ndarray, shares: np.ndarray) -> np.ndarray:
         """Points on the way from parents to neighbours (positions [m]) in the columns' own units [m, F].
