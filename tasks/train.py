@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,14 +52,15 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     device = device_of(params.resources.device)
     members = [Member(choice["values"], derive_seed(params.seed, "refit", i)) for i in range(params.model.refits)]
     log.info("train: refitting %s with %s, %d seeds, on %s", recipe.name, choice["learner"], len(members), device)
-    refits = _fit(recipe, choice["learner"], members, train, valid, preprocessor, params, device)
+    scratch = outputs["model"].parent.parent / ".equipoise" / "train"
+    refits = _fit(recipe, choice["learner"], members, train, valid, preprocessor, params, device, scratch)
     statistics = Statistics.of(ended_on(recipe, train))
     models, joined = list(refits), []
     for companion in choice.get("companions", ()) if params.model.ensemble else ():
         log.info("train: refitting with %s as well, to average both", companion["learner"])
         own = entrant(params.search, companion["recipe"]).with_values(companion["values"])
         theirs = [replace(member, values=companion["values"]) for member in members]
-        more = _fit(own, companion["learner"], theirs, train, valid, preprocessor, params, device)
+        more = _fit(own, companion["learner"], theirs, train, valid, preprocessor, params, device, scratch)
         measured = TELLS_MORE[schema.target.kind]
         alone, together = (
             _metrics(params, recipe, some, valid, calib, statistics, preprocessor)[measured]
@@ -96,6 +98,7 @@ def _fit(
     preprocessor: Preprocessor,
     params: Params,
     device: str,
+    scratch: Path,
 ) -> list[Model]:
     """Train the members; every one of them must succeed, as the spread over seeds is part of the verdict."""
     chosen = learner(name)
@@ -107,12 +110,24 @@ def _fit(
         device=device,
     )
 
-    def progress(epoch: int, _: Any) -> None:
+    def progress(epoch: int, _: Any = None) -> None:
         if epoch % max(1, plan.budget // SAID) == 0 or epoch == plan.budget:
             log.info("train: %d of %d", epoch, plan.budget)
 
-    with _threads(params.resources.cpus_per_trial):
-        outcomes = chosen.fit(recipe, members, train, valid, preprocessor.inputs, plan, on_epoch=progress)
+    workers, cpus = params.resources.workers, params.resources.cpus_per_trial
+    if workers > 1 and chosen.data_parallel:
+        from tasks import parallel
+
+        log.info("train: %d workers train together", workers)
+        training = parallel.Training(
+            recipe, name, tuple(members), preprocessor.inputs, plan, str(scratch.resolve()), max(1, int(cpus))
+        )
+        outcomes = parallel.fit(training, train, valid, params.resources, params.search.retries, progress)
+    else:
+        if workers > 1:
+            log.info("train: one process trains %s: its workers would not see what they need of a batch", name)
+        with _threads(cpus):
+            outcomes = chosen.fit(recipe, members, train, valid, preprocessor.inputs, plan, on_epoch=progress)
     failed = [f"seed {m.seed}: {o.error}" for m, o in zip(members, outcomes, strict=True) if o.model is None]
     if failed:
         raise EquipoiseError(

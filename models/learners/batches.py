@@ -41,7 +41,7 @@ def row_order(population: Population, steps: int, size: int) -> Tensor:
         order = torch.randperm(count, generator=p.generators[member])
         order = order.repeat(-(-steps * size // count))[: steps * size]
         drawn.append(order if candidates is None else candidates[order])
-    return torch.stack(drawn).reshape(len(p.alive), steps, size).to(p.device)
+    return _agreed(p, torch.stack(drawn).reshape(len(p.alive), steps, size).to(p.device))
 
 
 def partner_rows(population: Population, steps: int, size: int) -> Tensor | None:
@@ -99,4 +99,10 @@ def _drawn(population: Population, samplers: Sequence[Sampler], states: State, s
             order = torch.searchsorted(edges, uniform * edges[-1], right=True).clamp(max=len(split) - 1)
         order = order.cpu().reshape(-1)
         drawn.append(order if p.pool.positions is None else p.pool.positions.cpu()[order])
-    return torch.stack(drawn).reshape(len(p.alive), steps, size).to(p.device)
+    return _agreed(p, torch.stack(drawn).reshape(len(p.alive), steps, size).to(p.device))
+
+
+def _agreed(population: Population, rows: Tensor) -> Tensor:
+    """The rows that the first of several workers has drawn: probabilities may be rounded differently on each machine."""
+    workers = population.plan.workers
+    return rows if workers is None else workers.as_first(rows)

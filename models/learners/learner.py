@@ -11,6 +11,7 @@ from torch import Tensor
 
 from models.balancing.component import Range
 from models.data import Split
+from models.learners.workers import Workers
 from models.recipe import Recipe
 
 
@@ -27,7 +28,8 @@ class Plan:
     """What all members of a run share. `budget` counts epochs of a net, boosting rounds of trees.
 
     `together` is how many members may train as one program where memory is short; None: all. `over` is asked between
-    two steps whether the time is up: an epoch under way then ends where it is.
+    two steps whether the time is up: an epoch under way then ends where it is. `workers` are the processes that train
+    together, where this one is not alone.
     """
 
     budget: int
@@ -37,6 +39,7 @@ class Plan:
     device: str = "cpu"
     together: int | None = None
     over: Callable[[], bool] | None = None
+    workers: Workers | None = None
 
 
 class Checkpoint(NamedTuple):
@@ -110,10 +113,11 @@ It may raise TimeIsUp.
 
 
 class Learner(ABC):
-    """Trains recipes. `accelerated` says whether it can use an accelerator."""
+    """Trains recipes. `accelerated` says whether it can use an accelerator, `data_parallel` whether several processes."""
 
     name: ClassVar[str]
     accelerated: ClassVar[bool] = True
+    data_parallel: ClassVar[bool] = False
 
     @abstractmethod
     def refuses(self, recipe: Recipe, image: bool) -> str | None:

@@ -15,6 +15,7 @@ from models.balancing.pretext import Pretext
 from models.data import Batch, targets_of
 from models.learners.dropout import KEPT
 from models.learners.weights import OWN
+from models.learners.workers import Workers
 from models.nets.net import Net
 from models.recipe import Recipe
 from models.schema import Task
@@ -60,12 +61,21 @@ def values_of(key: str, hyper: Mapping[str, Any]) -> dict[str, Any]:
     return {k.rpartition(".")[2]: v for k, v in hyper.items() if k.rpartition(".")[0] == key}
 
 
+def gradients_of(loss: Tensor, parameters: list[Tensor], parts: Tensor | None, one_by_one: bool) -> list[Tensor | None]:
+    """Gradients of a loss, or [k, …] of k `parts` of it at once; one by one where a pass back talks to other processes."""
+    if parts is None or not one_by_one:
+        return list(torch.autograd.grad(loss, parameters, parts, allow_unused=True, is_grads_batched=parts is not None))
+    rows = [torch.autograd.grad(loss, parameters, p, allow_unused=True, retain_graph=True) for p in parts]
+    return [None if own[0] is None else torch.stack(own) for own in zip(*rows, strict=True)]
+
+
 class Objective:
     """The loss of the methods that act in one phase, as a function of one member's parameters and one batch.
 
     `names` are the names of all parameters, `buffers` the net's buffers by name. With `frozen` the representation gets no gradient;
     with `per_class` the loss comes in parts, one per class, and one more for the penalties. `task` is the kind of target;
-    a `pretext` stands in the place of everything that looks at it.
+    a `pretext` stands in the place of everything that looks at it. Of several `workers` each passes a share of the rows
+    through the body.
     """
 
     def __init__(
@@ -78,8 +88,9 @@ class Objective:
         frozen: bool,
         task: Task,
         pretext: Pretext | None = None,
+        workers: Workers | None = None,
     ) -> None:
-        self.task, self.pretext = task, pretext
+        self.task, self.pretext, self.workers = task, pretext, workers
         self.net, self.buffers, self.recipe, self.device, self.frozen = net, buffers, recipe, device, frozen
         self.per_class = recipe.optimize is not None and recipe.optimize.per_class
         self._parts = {
@@ -103,7 +114,12 @@ class Objective:
     ) -> Tensor:
         """Embedded inputs -> features [B, H]; of several members [B, k, H]. The draws may hold which units are kept."""
         kept = (draws or {}).get(KEPT)
-        features = self.call("body", parameters, embedded, *(() if kept is None else (kept,)))
+        given = (embedded,) if kept is None else (embedded, kept)
+        if self.workers is None:
+            features = self.call("body", parameters, *given)
+        else:
+            own = self.call("body", parameters, *map(self.workers.share, given))
+            features = self.workers.together(own, len(embedded))
         return features.detach() if self.frozen else features
 
     def classify(self, parameters: Mapping[str, Tensor], features: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,7 @@ from models.learners.dropout import dropout_levels, kept_units
 from models.learners.judge import validation_losses
 from models.learners.learner import Member, Outcome, Plan
 from models.learners.net_model import NetModel
-from models.learners.objective import Columns, Objective, acting, first, stacked, values_of
+from models.learners.objective import Columns, Objective, acting, first, gradients_of, stacked, values_of
 from models.learners.pool import pool_of
 from models.learners.survey import survey
 from models.learners.transforms import constrain, transformed
@@ -140,6 +140,7 @@ class Population:
             self.frozen,
             self.train.task,
             current.pretext,
+            self.plan.workers,
         )
         self.best_loss.fill_(math.inf)
         self.waited.zero_()
@@ -243,18 +244,14 @@ class Population:
             loss = losses.sum(0)
         finite = losses.detach().isfinite().reshape(len(losses), -1).all(-1)
         self.sound += finite * (self.sound == self.batch)
-        parts = None
-        if loss.dim():
-            parts = torch.eye(loss.shape[0], device=self.device)
-        taken = torch.autograd.grad(
-            loss, list(views.values()), parts, allow_unused=True, is_grads_batched=parts is not None
-        )
+        parts = torch.eye(loss.shape[0], device=self.device) if loss.dim() else None
+        taken = gradients_of(loss, list(views.values()), parts, one_by_one=self.plan.workers is not None)
         lead = () if parts is None else loss.shape
         gradients = {
             k: g if g is not None else v.new_zeros(*lead, *v.shape)
             for (k, v), g in zip(views.items(), taken, strict=True)
         }
-        return gradients, state
+        return gradients if self.plan.workers is None else self.plan.workers.whole(gradients), state
 
     def _ahead(
         self,
@@ -295,7 +292,7 @@ class Population:
         self.sound.zero_()
         levels = dropout_levels(self)
         for step in range(steps):
-            if step and self.plan.over is not None and self.plan.over():
+            if step and self._over():
                 break
             self.batch = step
             done = (self.epoch + step / steps) / self.plan.budget
@@ -305,6 +302,13 @@ class Population:
         self.epoch += 1
         self._judge()
 
+    def _over(self) -> bool:
+        """Whether the time is up, as the first worker says where there are several."""
+        over, workers = self.plan.over, self.plan.workers
+        if over is None:
+            return False
+        return over() if workers is None else workers.first_says(over())
+
     @torch.no_grad()
     def _judge(self) -> None:
         """Keep each member's best weights; drop members that diverged, or that have waited too long in the last phase."""
@@ -312,6 +316,8 @@ class Population:
             self._keep_last()
             return
         losses, sound = validation_losses(self), self.sound.cpu()
+        if self.plan.workers is not None:
+            losses = self.plan.workers.as_first(losses)
         better = losses < self.best_loss
         chosen = better.to(self.device)
         self.best = torch.where(chosen[:, None], self.weights.flat, self.best)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.balancing.component import Range
 from models.data import Split
+from models.errors import InputError
 from models.learners.batches import effective_batch
 from models.learners.branching import averaged, averager_of
 from models.learners.learner import Checkpoint, Input, Learner, Member, OnEpoch, Outcome, Plan, TimeIsUp
@@ -35,6 +36,7 @@ class _NetLearner(Learner):
 
     image: ClassVar[bool]
     running_statistics: ClassVar[bool] = False
+    data_parallel = True
 
     def refuses(self, recipe: Recipe, image: bool) -> str | None:
         """Nets take every recipe but those of trees; each architecture takes its kind of data."""
@@ -80,6 +82,11 @@ class _NetLearner(Learner):
         method cannot be batched. A population for which memory is too short begins anew in two halves. A checkpoint holds
         what is finished and the population that is on its way.
         """
+        if plan.workers is not None and not self.data_parallel:
+            raise InputError(
+                f"{self.name} normalizes by the rows that it sees at once, so that several workers with a share of a batch "
+                "each would train another model. Train it with one (resources.workers: 1)."
+            )
         require_sound(train, "training", inputs, unlabelled=True)
         require_sound(valid, "validation", inputs)
         space = self.space()
@@ -105,7 +112,7 @@ class _NetLearner(Learner):
                 try:
                     outcomes = self._train(recipe, chosen, architecture, train, valid, plan, current, report)
                 except (RuntimeError, MemoryError) as error:
-                    if len(positions) == 1 or not out_of_memory(error):
+                    if len(positions) == 1 or not out_of_memory(error) or plan.workers is not None:
                         raise
                     outcomes = []
             current = None
@@ -249,6 +256,7 @@ class ResNet32(_NetLearner):
     name = "resnet32"
     image = True
     running_statistics = True
+    data_parallel = False  # its layers normalize by the statistics of the rows that they see
 
     def architecture(self, recipe: Recipe, inputs: Input, classes: int, plan: Plan) -> dict[str, Any]:
         """Channels and their statistics."""

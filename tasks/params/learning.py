@@ -117,6 +117,12 @@ class Resources(Section):
     concurrent_trials: Count | None = Field(None, description="Trials at once. Null: as many as the cores allow.")
     cpus_per_trial: Annotated[float, Field(gt=0)] = 1.0
     gpus_per_trial: Annotated[float, Field(ge=0)] = 0.5
+    workers: Count = Field(
+        1,
+        description="Processes that train the chosen configuration together, if it is a net: each has the cores of a trial, "
+        "passes its share of every batch, and the model is that of one process, up to rounding. Trees, and nets that "
+        "normalize by the batch, are trained by one.",
+    )
     ray: str = Field(
         "auto",
         description="Where trials run. auto: on the cluster that RAY_ADDRESS names, else on this machine; local: on this "

@@ -28,9 +28,10 @@ QUIET: Mapping[str, str] = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-"""No reports to the outside, no loggers and tables of its own, the state on disk at most a second old, and Ctrl-C ours."""
+"""No reports to the outside, no loggers and tables of its own, the state on disk at most a second old, ends noticed soon, and Ctrl-C ours."""
 
 PREFIX = "equipoise-"
 
