@@ -3,7 +3,7 @@
 python -m benchmarks.readme           write them, from the results
 python -m benchmarks.readme --check   only say whether they are up to date
 
-docs/ranking.md and docs/limits.md are there as soon as the first result that they show is.
+docs/ranking.md is there as soon as the first result that it shows is.
 """
 
 from __future__ import annotations
