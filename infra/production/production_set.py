@@ -6,18 +6,16 @@ import contextlib
 import fcntl
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from infra.production import ceph, orchestration, postgres, storage
-from infra.production.settings import HOST, Settings, secrets_in, write_environment, write_private
-from infra.production.supervisor import Program, Supervisor, listens
+from infra.production import ceph, orchestration, postgres, ray_cluster, storage
+from infra.production.settings import HOST, Settings, secrets_in, write_environment
+from infra.production.supervisor import Supervisor, listens
 from models.errors import BusyError, InputError
 
 ENVIRONMENT = "environment"
-RAY_SECONDS = 120.0
 
 
 @contextlib.contextmanager
@@ -61,29 +59,10 @@ def _start(settings: Settings, root: Path, scratch: Path, supervisor: Supervisor
 
 
 def _start_ray(settings: Settings, token: str, root: Path, scratch: Path, supervisor: Supervisor) -> dict[str, str]:
-    file = settings.state / "ray.token"
-    write_private(file, token)
-    port, cpus = settings.ray.port, settings.ray.cpus_per_node
-    variables = {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(file),
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own switch: 127.0.0.1 is taken as it stands
-    }
-    environment = {**variables, "PYTHONPATH": os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))}
+    variables = ray_cluster.variables_of(settings.ray.port, token, settings.state / "ray.token")
     for role in ("head", "worker"):
-        name = f"ray-{role}"
-        log = supervisor.logs / f"{name}.log"
-        began = log.stat().st_size if log.exists() else 0
-        words = (
-            sys.executable, "-m", "infra.production.ray_node", f"--{role}", str(port), str(cpus), str(scratch)
-        )  # fmt: skip
-
-        def ready(log: Path = log, began: int = began) -> bool:
-            return b": up with" in log.read_bytes()[began:]
-
-        supervisor.start(Program(name, words, ready, environment, folder=root, patience=RAY_SECONDS))
-    return {**variables, "RAY_ADDRESS": f"{HOST}:{port}"}
+        ray_cluster.start_node(role, settings.ray.cpus_per_node, variables, root, scratch, supervisor)
+    return variables
 
 
 _DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
