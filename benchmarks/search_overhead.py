@@ -54,14 +54,14 @@ def _timed(search: Any) -> tuple[float, float, int]:
     from tasks.search import cluster
 
     cluster.prepare_environment()
-    from tasks.search import tuner
+    from tasks.search import tuner, worker
 
     seconds: list[float] = []
     at_once: list[int] = []
     original = tuner.Results.on_trial_complete
 
     def counted(self: Any, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        if not json.loads(trial.config[tuner.JOB])["name"].startswith("hold"):
+        if not json.loads(trial.config[worker.JOB])["name"].startswith("hold"):
             seconds.append(trial.last_result["time_total_s"])
         at_once.append(len({t.trial_id for t in trials if t.status == "RUNNING"}))
         original(self, iteration, trials, trial, **info)

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import logging
 import os
-import tempfile
-import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ray
-import safetensors.torch
-import torch
 from ray import tune
-from ray.exceptions import RayTaskError
 from ray.tune.search import Searcher
 
-from models.data import Split
 from models.errors import DeviceLostError
 from models.learners import learner
-from models.learners.learner import Checkpoint
 from tasks.search.board import Board
 from tasks.search.campaign import Result
 from tasks.search.cluster import Shares
-from tasks.search.deadline import SCORING_SECONDS, Deadline
+from tasks.search.deadline import SCORING_SECONDS
 from tasks.search.progress import Progress
 from tasks.search.tables import Table
-from tasks.search.work import Job, Setting, carry_out
+from tasks.search.work import Job, Setting
+from tasks.search.worker import JOB, STAGE_FILE, Shared, last_failure, trial
 from tasks.stage import write_json
 
 log = logging.getLogger("equipoise")
@@ -41,18 +34,8 @@ log = logging.getLogger("equipoise")
 CHECKPOINT_SECONDS = 10.0
 """Seconds of training between two checkpoints of a trial. When they are made does not change the result."""
 
-TENSORS, NUMBERS = "checkpoint.safetensors", "checkpoint.json"
-
-HOLD_SECONDS = 30.0
-"""How long a process is held at most while there is nothing to train."""
-
-START_SECONDS = 3.0
-"""About the time that a process needs to start."""
-
 AFTER_THE_END = 0.3
 """Seconds after a search's end at which a process that still trains ends itself."""
-
-STAGE_FILE = "stage"
 
 GO_ON = (
     "The accelerator does not answer any more. What is finished is kept, and what was under way has a checkpoint: once the "
@@ -61,26 +44,6 @@ GO_ON = (
 
 STATE = ("tuner.pkl", "experiment_state-", "search_gen_state-")
 """The files that a Tuner needs to be restored."""
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What Ray hands to every trial: the setting, and where the tables are. References are in a mapping, so they stay references.
-
-    `deadline` is in seconds since 1970, by which training has to end, `cut` when a process that is still at it ends itself,
-    as the search has ended without it; `pace` is how long scoring one trial takes. `session` names this start of the search.
-    """
-
-    setting: Setting
-    tables: Mapping[str, Any]
-    known: frozenset[str]
-    checkpoint_seconds: float
-    stage_file: str
-    at_once: int
-    deadline: float | None
-    cut: float | None
-    pace: float
-    session: str
 
 
 @dataclass
@@ -93,6 +56,7 @@ class Live:
 
     board: Board
     progress: Progress
+    session: str
     holds: bool
     holding: set[str] = field(default_factory=set)
 
@@ -111,8 +75,6 @@ class Live:
 
 _searches: dict[str, Live] = {}
 """By name: Ray pickles searchers and callbacks, and must not take the search itself with them."""
-
-JOB = "job"
 
 
 def search(
@@ -147,7 +109,7 @@ def search(
     # By default Tune asks a searcher for one trial at a time, and starts the next process when the last one is up.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(shares.at_once)
     enough = shares.at_once * shares.cpus <= ray.cluster_resources().get("CPU", 0.0)
-    _searches[name] = Live(board, progress, holds=enough and not shares.gpus)
+    _searches[name] = Live(board, progress, shared.session, holds=enough and not shares.gpus)
     board.on_stage = lambda: _announce(directory / STAGE_FILE, board)
     board.on_stage()
     try:
@@ -298,12 +260,12 @@ class Results(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A run has failed more often than it may. Without its accelerator the whole search ends, to be gone on with."""
-        live, error = _searches[self._search], _error(trial)
-        cause = error.cause if isinstance(error, RayTaskError) else None
-        if isinstance(cause, DeviceLostError):
-            live.board.end(DeviceLostError(f"tune: {cause}. {GO_ON}"))
+        live, name = _searches[self._search], _name(trial)
+        failure = last_failure(live.board.ledger.directory, name, live.session)
+        if failure is not None and failure.device_lost:
+            live.board.end(DeviceLostError(f"tune: {failure.reason}. {GO_ON}"))
         else:
-            live.board.fail(_name(trial), _reason(error))
+            live.board.fail(name, _reason(trial) if failure is None else failure.reason)
         live.progress.tell()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -314,135 +276,9 @@ def _name(ray_trial: Any) -> str:
     return str(json.loads(ray_trial.config[JOB])["name"])
 
 
-def _error(ray_trial: Any) -> Exception | None:
-    """What ended a trial, as this process has just written it down: Tune looks where it will be only later."""
-    path = ray_trial.pickled_error_file
-    if path is None or not Path(path).is_file():
-        found: Exception | None = ray_trial.get_pickled_error()
-        return found
-    error: Exception = ray.cloudpickle.loads(Path(path).read_bytes())
-    return error
-
-
-def _reason(error: Exception | None) -> str:
-    """Why, without process ids and addresses: the same failure reads the same in every run."""
-    if isinstance(error, RayTaskError):
-        cause = error.cause if error.cause is not None else error
-        return str(cause).strip().splitlines()[-1]
-    return f"the trial's process died ({type(error).__name__})"
-
-
-def trial(config: Mapping[str, Any], shared: Shared | None = None) -> None:
-    """Ray's side of a trial: rows from the object store, checkpoints to its storage, results to the callback."""
-    assert shared is not None
-    torch.set_num_threads(1)
-    plain = json.loads(config[JOB])
-    if "stage" in plain:
-        _hold(Path(shared.stage_file), plain["stage"])
-        tune.report({"results": "[]"})
-        return
-    members = tuple((values, seed) for values, seed in plain["members"])
-    job = Job(
-        **{**plain, "members": members, "adjusted": tuple(tuple((r, v) for r, v in t) for t in plain["adjusted"])}
-    )
-    if job.name in shared.known:
-        _wait_for_others(shared.at_once)
-        tune.report({"results": "[]"})
-        return
-    last = time.monotonic()
-
-    def on_epoch(epoch: int, make: Any) -> None:
-        nonlocal last
-        if time.monotonic() - last >= shared.checkpoint_seconds:
-            with tempfile.TemporaryDirectory() as directory:
-                save_checkpoint(make(), Path(directory))
-                tune.report({"epoch": epoch}, checkpoint=tune.Checkpoint.from_directory(directory))
-            last = time.monotonic()
-
-    alive = _alive(Path(shared.stage_file).parent / "alive", job.name, shared.session)
-    with _ending_itself(shared.cut), alive as deaths:
-        if deaths > 1:
-            # Most likely it needs more memory than there is.
-            job = replace(job, together=max(1, len(job.members) >> (deaths - 1)))
-        results = carry_out(
-            job,
-            shared.setting,
-            lambda name: _split(shared, name),
-            _resume(),
-            on_epoch,
-            _deadline(shared.deadline, shared.pace),
-        )
-    tune.report({"results": json.dumps([asdict(result) for result in results])})
-
-
-@functools.cache
-def _deadline(at: float | None, pace: float) -> Deadline:
-    """One per process, as it remembers the pace."""
-    return Deadline(at, pace=pace)
-
-
-@contextlib.contextmanager
-def _ending_itself(at: float | None) -> Iterator[None]:
-    """End the process if it is in here at that time: Tune would wait for the function that is running."""
-    if at is None:
-        yield
-        return
-    timer = threading.Timer(max(0.0, at - time.time()), os._exit, [1])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-@contextlib.contextmanager
-def _alive(directory: Path, name: str, session: str) -> Iterator[int]:
-    """Leaves a mark while a trial is alive; gives the number of processes that died in this trial since the search's start."""
-    directory.mkdir(parents=True, exist_ok=True)
-    deaths = list(directory.glob(f"{name}.{session}.*"))
-    mark = directory / f"{name}.{session}.{os.getpid()}"
-    mark.touch()
-    try:
-        yield len(deaths)
-    finally:
-        mark.unlink(missing_ok=True)
-
-
-def _hold(path: Path, stage: int) -> None:
-    """Wait until the search has gone on to another stage; not for ever, as a trial may need the place."""
-    until = time.monotonic() + HOLD_SECONDS
-    while time.monotonic() < until and path.exists() and path.read_text(encoding="utf-8").strip() == str(stage):
-        time.sleep(0.02)
-
-
-@functools.cache
-def _wait_for_others(at_once: int) -> None:
-    """Once per process: a process that is free before the others are up takes their trials, and Tune calls them off."""
-    if at_once > 1:
-        time.sleep(START_SECONDS)
-
-
-def _split(shared: Shared, name: str) -> Split:
-    table: Table = ray.get(shared.tables[name])
-    return table.split()
-
-
-def _resume() -> Checkpoint | None:
-    saved = tune.get_checkpoint()
-    if saved is None:
-        return None
-    with saved.as_directory() as directory:
-        return load_checkpoint(Path(directory))
-
-
-def save_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
-    """Tensors as safetensors, numbers as JSON."""
-    safetensors.torch.save_file(checkpoint.tensors, directory / TENSORS)
-    (directory / NUMBERS).write_text(json.dumps(checkpoint.numbers), encoding="utf-8")
-
-
-def load_checkpoint(directory: Path) -> Checkpoint:
-    """What `save_checkpoint` wrote."""
-    numbers = json.loads((directory / NUMBERS).read_text(encoding="utf-8"))
-    return Checkpoint(safetensors.torch.load_file(directory / TENSORS), numbers)
+def _reason(ray_trial: Any) -> str:
+    """Why a process died that could not say so itself; without ids and addresses, so that the same reads the same."""
+    path = ray_trial.error_file
+    said = Path(path).read_text(encoding="utf-8", errors="replace") if path and Path(path).is_file() else ""
+    short = said.rpartition("Failure #")[2]
+    return "the trial's process died" + (", as memory ran short" if "low on memory" in short else "")
