@@ -20,7 +20,6 @@ from benchmarks.problems import KINDS, Parts, drawn
 from models.adjustment import apply_adjusters, average, fit_adjusters
 from models.balancing.base import Component
 from models.balancing.claim import Claim, Problem, claim_of
-from models.balancing.component import WeightAdjuster
 from models.data import Split, Statistics
 from models.errors import EquipoiseError
 from models.learners import learner
@@ -175,7 +174,7 @@ def _figures(
 ) -> list[_Figure]:
     """The claim's figure of each configuration and seed, on validation rows and on test rows of one draw."""
     parts, attributes = _drawn(claim.problem, draw, terms.scale)
-    in_training = _training_part(recipe)
+    in_training = recipe.trained
     keys = set(in_training.space())
     wanted = tuple((_frozen({k: v for k, v in values.items() if k in keys}), seed) for values, seed in members)
     train = _resampled(claim.problem, in_training, draw, terms.scale)
@@ -192,12 +191,6 @@ def _figures(
             both.append(known(measures(scores, rows, attributes[part], parts.train), claim.measure, claim.problem))
         found.append(_Figure(*both))
     return found
-
-
-def _training_part(recipe: Recipe) -> Recipe:
-    """The recipe without the adjusters that act on scores: what a model follows from."""
-    kept = tuple(part for part in recipe.adjust if isinstance(part, WeightAdjuster))
-    return dataclasses.replace(recipe, adjust=kept, name="training")
 
 
 Frozen = tuple[tuple[str, Any], ...]

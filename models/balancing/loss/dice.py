@@ -57,7 +57,7 @@ class Dice(Loss):
     With `smooth` 1, the paper's value, a row is decided positive from a probability of 0.56 on; see `batch_dice`.
     """
 
-    smooth: float | Tensor = hyper(1.0, 0.1, 2.0, log=True, minimum=1e-6, maximum=100.0)
+    smooth: float | Tensor = hyper(1.0, 1e-4, 1.0, log=True, minimum=1e-6, maximum=100.0)
 
     name: ClassVar[str] = "dice"
     formula: ClassVar[str] = "L = sum_c 1 - (2 p_c t_c + s) / (p_c^2 + t_c^2 + s)"
@@ -74,7 +74,7 @@ class Dice(Loss):
 class BatchDice(Loss):
     """The paper's other form, "easier for optimization": one overlap of all rows of the batch, which is a soft F1."""
 
-    smooth: float | Tensor = hyper(1.0, 0.1, 2.0, log=True, minimum=1e-6, maximum=100.0)
+    smooth: float | Tensor = hyper(1.0, 1e-4, 1.0, log=True, minimum=1e-6, maximum=100.0)
 
     name: ClassVar[str] = "batch_dice"
     formula: ClassVar[str] = "L = mean_c 1 - (2 sum_i p_ic t_ic + s) / (sum_i p_ic^2 + sum_i t_ic^2 + s)"
@@ -94,7 +94,7 @@ class Tversky(Loss):
 
     alpha: float | Tensor = hyper(0.3, 0.1, 0.9, minimum=0.0, maximum=10.0)
     beta: float | Tensor = hyper(0.7, 0.1, 0.9, minimum=0.0, maximum=10.0)
-    smooth: float | Tensor = hyper(1.0, 0.1, 2.0, log=True, minimum=1e-6, maximum=100.0)
+    smooth: float | Tensor = hyper(1.0, 1e-4, 1.0, log=True, minimum=1e-6, maximum=100.0)
 
     name: ClassVar[str] = "tversky"
     formula: ClassVar[str] = "L = sum_c 1 - (p_c t_c + s) / (p_c t_c + alpha p_c (1-t_c) + beta (1-p_c) t_c + s)"
@@ -114,7 +114,7 @@ class SelfAdjustingDice(Loss):
     """DSC: the dice loss with (1-p)^alpha before p, which takes the pull from rows that are already decided."""
 
     alpha: float | Tensor = hyper(1.0, 0.1, 2.0, minimum=0.0, maximum=10.0)
-    smooth: float | Tensor = hyper(1.0, 0.1, 2.0, log=True, minimum=1e-6, maximum=100.0)
+    smooth: float | Tensor = hyper(1.0, 1e-4, 1.0, log=True, minimum=1e-6, maximum=100.0)
 
     name: ClassVar[str] = "self_adjusting_dice"
     formula: ClassVar[str] = "L = sum_c 1 - (2 (1-p_c)^a p_c t_c + s) / ((1-p_c)^a p_c + t_c + s)"

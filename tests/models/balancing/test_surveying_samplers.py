@@ -7,6 +7,7 @@ import torch
 
 from models.balancing import component
 from models.balancing.component import Seen, View
+from models.balancing.sample.adaptive_allocation import learning_curves, next_rows
 from models.balancing.sample.high_resource import high_resource
 from models.balancing.sample.margin_balanced import even_over, margin_bins
 from models.balancing.sample.self_paced import admitted, ranks_within
@@ -132,3 +133,59 @@ def test_high_resource_groups_come_first_and_then_a_mixture():
     close(shares, roots / roots.sum())
     assert second.restart
     assert first.share == pytest.approx(0.6)
+
+
+# --- learning curves of groups ---
+
+
+def test_a_learning_curve_is_fitted_in_logarithms_and_one_that_rises_is_flat():
+    n = torch.tensor([10.0, 40.0, 90.0])
+    falling, rising = 3 * n**-0.5, n**0.2
+    sums = [
+        torch.stack([torch.ones(3), n.log(), loss.log(), n.log() ** 2, n.log() * loss.log()]).sum(1)
+        for loss in (falling, rising)
+    ]
+    a, b, known = learning_curves(torch.stack([*sums, torch.tensor([1.0, 1, 1, 1, 1])]))
+    close(a[0], 3.0)
+    close(b[:2], [0.5, 0.0])
+    assert known.tolist() == [True, True, False]
+
+
+def test_rows_go_where_a_row_gains_most_until_all_gain_alike_as_the_greedy_way_ends():
+    a, b, start = torch.tensor([1.0, 4.0, 2.0]), torch.tensor([0.5, 0.5, 0.0]), torch.tensor([100.0, 100.0, 100.0])
+    # From equal beginnings equal gains mean n_2 / n_1 = 4^(1 / 1.5).
+    more = next_rows(a, b, torch.ones(3), start, 600.0)
+    ratio = 4 ** (1 / 1.5)
+    close(more, [800 / (1 + ratio) - 100, 800 * ratio / (1 + ratio) - 100, 0.0])
+    greedy = start.clone()
+    for _ in range(600):
+        greedy[(a * b * greedy ** (-b - 1)).argmax()] += 1
+    assert (greedy - start - more).abs().max() <= 1
+    close(next_rows(a, b, torch.ones(3), start, 20.0), [0.0, 20.0, 0.0])
+    close(next_rows(a, 0 * b, torch.ones(3), start, 30.0), [10.0, 10.0, 10.0])
+
+
+def test_rounds_of_collecting_are_even_at_first_and_follow_the_curves_then():
+    groups, part = torch.tensor([0] * 150 + [1] * 50), component("adaptive_allocation").build({})
+    counts = torch.tensor([150.0, 50.0])
+    statistics = Statistics(COUNTS, counts, torch.ones(2, 2), 200)
+
+    def seen(losses):
+        odds = torch.log(torch.expm1(torch.tensor(losses)))[groups]
+        logits = torch.stack([torch.where(LABELS == 0, -odds, odds), torch.zeros(200)], 1)
+        return Seen(FEATURES, logits, LABELS, groups, torch.ones(200))
+
+    def survey(state, losses):
+        return part.survey(
+            state, View({}, lambda: seen(losses), lambda: seen(losses), statistics, torch.Generator(), 0.0)
+        )
+
+    state = part.init(LABELS, groups, statistics, torch.Generator())
+    close(part.probabilities(state, LABELS, groups, statistics, 0.0)[groups == 1].sum(), 0.5)
+    for losses, collected in (([9.0, 9.0], [100.0, 100.0]), ([0.4, 2.0], [200.0, 200.0])):
+        state = survey(state, losses)
+        close(state["collected"], collected)
+    # Of the first group no more is learned, so that the second gets all rows of the round.
+    state = survey(state, [0.4, 1.0])
+    close(state["collected"], [200.0, 400.0])
+    close(part.probabilities(state, LABELS, groups, statistics, 0.5)[groups == 1].sum(), 2 / 3)
