@@ -158,9 +158,9 @@ def _configurations(recipe: Recipe, tries: int) -> tuple[dict[str, Any], ...]:
 
 
 def _best(valid: Sequence[Sequence[float]], less_is_better: bool) -> int:
-    """The configuration of the best mean over the draws; the first of equal ones."""
+    """The configuration of the best mean over the draws; the first of equal ones, and none that failed in some draw."""
     means = np.asarray(valid).mean(0)
-    return int(means.argmin() if less_is_better else means.argmax())
+    return int(np.nanargmin(means) if less_is_better else np.nanargmax(means))
 
 
 @dataclass(frozen=True)
@@ -182,6 +182,9 @@ def _figures(
     statistics = Statistics.of(ended_on(recipe, train))
     found = []
     for model, (values, _) in zip(models, members, strict=True):
+        if model is None:
+            found.append(_Figure(math.nan, math.nan))
+            continue
         adjusters = recipe.with_values(values).adjust
         states, _ = fit_adjusters(adjusters, average([model], parts.calib), parts.calib, statistics)
         both = []
@@ -208,8 +211,11 @@ def _drawn(problem: Problem, seed: int, scale: float) -> tuple[Parts, Mapping[st
 @functools.lru_cache(maxsize=64)
 def _trained(
     problem: Problem, recipe: Recipe, members: tuple[tuple[Frozen, int], ...], draw: int, terms: Terms, name: str
-) -> tuple[Model, ...]:
-    """A model for each configuration and seed, all of which train at once; equal ones train once."""
+) -> tuple[Model | None, ...]:
+    """A model for each configuration and seed, all of which train at once; equal ones train once.
+
+    None where a configuration that was drawn fails, as in a search; that the defaults fail is an error.
+    """
     parts, _ = _drawn(problem, draw, terms.scale)
     train = _resampled(problem, recipe, draw, terms.scale)
     distinct = list(dict.fromkeys(members))
@@ -217,9 +223,9 @@ def _trained(
     plan = terms.plan(name, KINDS[problem].passes)
     chosen = [Member({**rate, **dict(values)}, seed) for values, seed in distinct]
     outcomes = learner(name).fit(recipe, chosen, train, parts.valid, parts.inputs, plan)
-    models = {}
+    models: dict[tuple[Frozen, int], Model | None] = {}
     for own, outcome in zip(distinct, outcomes, strict=True):
-        if outcome.model is None:
+        if outcome.model is None and not own[0]:
             raise EquipoiseError(f"{problem}, seed {own[1]}, {dict(own[0])}: {outcome.error}")
         models[own] = outcome.model
     return tuple(models[one] for one in members)
