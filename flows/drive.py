@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from flows.outcome import ModelRefusedError, Outcome, read_outcome
@@ -18,6 +21,7 @@ INTERRUPTED = 130
 
 def drive(root: Path, settings: list[str], params_file: Path | None, wait: bool) -> int:
     """Run the pipeline and return the exit code. Raises EquipoiseError for what the user can mend."""
+    gc.disable()  # what imports make stays, and the collector would look through all of it time and again
     try:
         with opened(root, parse_settings(settings), params_file, wait) as run:
             for change in run.chosen.changes:
@@ -34,6 +38,8 @@ def drive(root: Path, settings: list[str], params_file: Path | None, wait: bool)
             "\nInterrupted. Finished stages are kept: the same command goes on where this one stopped.", file=sys.stderr
         )
         return INTERRUPTED
+    finally:
+        gc.enable()
 
 
 def _retrain(run: Run, settings: list[str], params_file: Path | None) -> int:
@@ -48,9 +54,14 @@ def _retrain(run: Run, settings: list[str], params_file: Path | None) -> int:
         run.check()  # imports what trains, while the server starts
         from flows.retrain import retrain
 
+        gc.freeze()
+        gc.enable()
         if server is not None:
             server.wait(startup_seconds())
-        state = retrain(params_file=str(params_file) if params_file else None, overrides=settings, return_state=True)
+        with _no_heartbeat():
+            state = retrain(
+                params_file=str(params_file) if params_file else None, overrides=settings, return_state=True
+            )
         error = state.result(raise_on_failure=False)  # what the flow returned, or what stopped it
     if isinstance(error, Outcome):
         show_outcome(error)
@@ -64,3 +75,18 @@ def _retrain(run: Run, settings: list[str], params_file: Path | None) -> int:
     if isinstance(error, BaseException):
         raise error
     raise EquipoiseError(f"the flow ended as {state.name}: {state.message}. Run again; finished stages are kept.")
+
+
+@contextlib.contextmanager
+def _no_heartbeat() -> Iterator[None]:
+    """No sign of life every three minutes, unless asked for: waiting for its thread takes up to a second at the end.
+
+    It is for deployed runs, which nobody watches; those start the flow without coming by here.
+    """
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, get_current_settings, temporary_settings
+
+    if "heartbeat_frequency" in get_current_settings().flows.model_fields_set:
+        yield
+        return
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield

@@ -6,6 +6,7 @@ After `run`, dvc.lock says what it would say after `dvc repro`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import sys
@@ -29,11 +30,15 @@ class Ledger:
         self._root = root.resolve()
         self._repo = _open(self._root)
         self._due: set[str] = set()
+        self._read: dict[str, Any] = {}
+        self._used: set[str] = set()
 
     def outdated(self, *names: str) -> dict[str, str]:
         """The stages (all, or those named) that DVC would run, each with the reason."""
-        with _clear(self._root):
-            status: dict[str, Any] = self._repo.status(list(names) or None)
+        status: dict[str, Any] = {}
+        with _clear(self._root), self._repo.lock:
+            for stage in [self._stage(name) for name in names] or self._stages():
+                status.update(stage.status())
         self._due.update(status)
         return {name: _reason(entries) for name, entries in status.items()}
 
@@ -52,9 +57,9 @@ class Ledger:
         """
         from dvc.rwlock import rwlock
 
-        outputs = [out.fs_path for out in self._repo.index.outs]
         command = " ".join(sys.argv)
         with _clear(self._root):
+            outputs = [out.fs_path for stage in self._stages() for out in stage.outs]
             self._forget({killed, os.getpid()})
             held = rwlock(self._repo.tmp_dir, self._repo.fs, command, [], outputs, self._hardlinks)
             held.__enter__()
@@ -83,16 +88,17 @@ class Ledger:
         if not force and not self.is_due(name):
             return "up to date"
         stage = self._stage(name)
-        if not force and self._restored(stage):
-            done: Done = "restored"
+        self._used.add(name)
+        with _clear(self._root), self._repo.lock, _asked_once(stage):
+            restored = not force and self._restored(stage)
             before = None
-        else:
-            with _clear(self._root), self._repo.lock:
+            if not restored:
                 stage.remove_outs()
                 stage.save_deps()
                 before = _sums(stage)
+        if not restored:
             execute()
-            done = "ran"
+        done: Done = "restored" if restored else "ran"
         with _clear(self._root), self._repo.lock:
             self._record(stage, before)
         self._due.discard(name)
@@ -108,7 +114,8 @@ class Ledger:
                 f"{stage.name}: {', '.join(changed)} changed while it ran, so its result is not recorded. Run again."
             )
         stage.commit()
-        self._repo.stage_cache.save(stage)
+        with _just_saved(stage):
+            self._repo.stage_cache.save(stage)
         record(self._root / "dvc.lock", stage.name, to_single_stage_lockfile(stage))
 
     @property
@@ -126,14 +133,25 @@ class Ledger:
         """Whether DVC's cache knew what the stage makes of its present inputs; as `dvc repro` does before it runs one."""
         from dvc.stage.cache import RunCacheNotFoundError
 
-        with _clear(self._root), self._repo.lock:
-            try:
-                self._repo.stage_cache.restore(stage)
-            except RunCacheNotFoundError:
-                return False
+        try:
+            self._repo.stage_cache.restore(stage)
+        except RunCacheNotFoundError:
+            return False
         return True
 
+    def _stages(self) -> list[Any]:
+        """All stages as dvc.yaml and dvc.lock have them."""
+        from dvc.repo.index import Index
+
+        if self._used or not self._read:
+            self._read = {stage.addressing: stage for stage in Index.from_repo(self._repo).stages}
+            self._used.clear()
+        return list(self._read.values())
+
     def _stage(self, name: str) -> Any:
+        """One of them. Read anew if an attempt has used it: what that found is not what dvc.lock says."""
+        if name in self._read and name not in self._used:
+            return self._read[name]
         with _clear(self._root):
             (stage,) = self._repo.stage.collect(name)
         return stage
@@ -175,6 +193,30 @@ def _reason(entries: list[Any]) -> str:
                 path, how = next(iter(how.items()))
             return f"{path} {'is ' if what == 'changed outs' else ''}{how}"
     return "changed"
+
+
+@contextlib.contextmanager
+def _asked_once(stage: Any) -> Iterator[None]:
+    """Within the block the dependencies of a stage stay as they are: DVC, which looks at all of each again and again, looks once."""
+    for dep in stage.deps:
+        dep.get_hash, dep.save = functools.cache(dep.get_hash), functools.cache(dep.save)
+    try:
+        yield
+    finally:
+        for dep in stage.deps:
+            del dep.get_hash, dep.save
+
+
+@contextlib.contextmanager
+def _just_saved(stage: Any) -> Iterator[None]:
+    """Within the block the dependencies of a stage are what was found out last."""
+    for dep in stage.deps:
+        dep.get_hash = functools.partial(getattr, dep, "hash_info")
+    try:
+        yield
+    finally:
+        for dep in stage.deps:
+            del dep.get_hash
 
 
 @contextlib.contextmanager
