@@ -22,7 +22,9 @@ def identity_weights(
 class FairIdentityScaling(Weigher):
     """The batch's weights from individual and group difficulty; the groups' numbers are trained with the net.
 
-    For the net the losses inside the weights count as constants: it learns from the weighted losses alone.
+    For the net the losses inside the weights count as constants: it learns from the weighted losses alone. As these are
+    what the groups' numbers descend on too, d/d beta_g = c / T mean_i w_i (loss_i - mean_j w_j loss_j) over the group's
+    rows: a group of large loss loses weight by its number what its rows win by their own loss.
     """
 
     share: float | Tensor = hyper(0.5, 0.1, 0.9, minimum=0.0, maximum=1.0)
