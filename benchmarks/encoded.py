@@ -14,6 +14,7 @@ from models.schema import Schema
 from tasks import ingest, split
 from tasks.overrides import effective, parse_settings
 from tasks.parts import read_rows, read_schema, rows_of
+from tasks.sources.catalog import find_entry
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Encoded:
 def mirror_has(name: str) -> bool:
     """Whether the mirror of the real data sets is there and holds this one; says so when it is not."""
     folder = Path(os.environ.setdefault("EQUIPOISE_MIRROR", str(Path(__file__).parents[2] / "shared" / "data")))
-    found = (folder / name).is_dir()
+    entry = find_entry(name)
+    found = entry.mirror is not None and all((folder / file.name).is_file() for file in entry.mirror.files)
     if not found:
         print(f"{name} is not in the mirror (EQUIPOISE_MIRROR={folder}); measuring on the embedded data instead")
     return found
