@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.encoded import mirror_has
-from tasks import ingest, resample, split, tune
+from tasks import ingest, resample, split, start, tune
 from tasks.overrides import effective, parse_settings
 from tasks.params import Params
 
@@ -37,6 +37,6 @@ def prepared(name: str, *settings: str) -> Iterator[Prepared]:
         ingest.STAGE.execute(params, root)
         (root / "data/validate").mkdir(parents=True)
         (root / "data/validate/results.json").write_text("{}")
-        for stage in (split, resample):
+        for stage in (split, start, resample):
             stage.STAGE.execute(params, root)
         yield Prepared(chosen, root, params)

@@ -63,10 +63,12 @@ def leaderboard(root: Path) -> None:
     metric, limits = optimized(record["objective"]), record["objective"].get("subject_to", {})
     finished = [t for t in record["trials"] if t["status"] in ("finished", "stopped") and t["metrics"]]
     finished.sort(key=lambda t: (not t["feasible"], t["violation"], -merit(metric, t["metrics"].get(metric))))
+    learned = any("champion" in trial for trial in finished)
     rows = [
         {
             "place": place,
             "recipe": trial["recipe"],
+            **({"learned from": trial.get("champion", "")} if learned else {}),
             "learner": trial["learner"],
             "training": trial.get("training", trial["trial"]),
             metric: _figure(trial["metrics"].get(metric)),

@@ -39,6 +39,7 @@ PIPELINE = (
     Step("ingest", "reading the data", retries=2, tags=("io", "data")),
     Step("validate", "checking the data", timeout=30 * MINUTES, tags=("data",)),
     Step("split", "splitting in four parts", timeout=30 * MINUTES, tags=("data",)),
+    Step("start", "looking for a version to learn from", retries=1, tags=("io", "registry")),
     Step("resample", "writing the resampled tables", tags=("data",)),
     Step("tune", "searching recipe and hyperparameters", timeout=48 * HOURS, tags=("training",)),
     Step("train", "training the winner again", timeout=24 * HOURS, tags=("training",)),
@@ -54,6 +55,7 @@ VERDICT = Path("data/gate/verdict.json")
 REGISTRATION = Path("data/register/registration.json")
 REPORT = Path("data/report/report.html")
 CARD = Path("data/ingest/card.json")
+START = Path("data/start/start.json")
 TRIALS = Path("data/tune/trials.json")
 CHOICE = Path("data/tune/choice.json")
 METRICS = Path("data/evaluate/metrics.json")

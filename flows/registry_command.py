@@ -176,8 +176,9 @@ def reproduce(
     from tasks.rebuild.rerun import Wanted, rebuild
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    record = read_record(the_registry(url), reference)
-    rebuilt = rebuild(record, Wanted(Path.cwd(), repository, with_changes, refit, tolerance, keep))
+    registry = the_registry(url)
+    record = read_record(registry, reference)
+    rebuilt = rebuild(record, Wanted(Path.cwd(), repository, with_changes, refit, tolerance, keep, registry))
     if as_json:
         print_json(
             {"version": record.reference, "data": rebuilt.data, "refit": rebuilt.refit, **rebuilt.comparison.json()}

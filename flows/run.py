@@ -12,7 +12,7 @@ from pathlib import Path
 from flows.ledger import Done, Ledger
 from flows.lock import working_copy
 from flows.pipeline import PIPELINE, STEPS
-from flows.unseen import lost_version, stale_data, stale_verdict
+from flows.unseen import lost_version, stale_data, stale_start, stale_verdict
 from models.errors import InputError
 from tasks.overrides import Effective, Settings, effective, write
 from tasks.params import check_recipes
@@ -54,6 +54,8 @@ class Run:
         params = self.chosen.params
         if name == "ingest":
             return stale_data(self.root, params)
+        if name == "start":
+            return stale_start(self.root, params)
         if name == "register":
             return lost_version(self.root, params)
         if name == "gate" and (lost_version(self.root, params) or self.ledger.is_due("register")):
@@ -96,6 +98,7 @@ def opened(root: Path, settings: Settings = (), params_file: Path | None = None,
             due = ledger.outdated()
             for name, reason in (
                 ("ingest", stale_data(root, chosen.params)),
+                ("start", stale_start(root, chosen.params)),
                 ("register", lost_version(root, chosen.params)),
             ):
                 if reason is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.pipeline import CARD, REGISTRATION, VERDICT
+from flows.pipeline import CARD, REGISTRATION, START, VERDICT
 from models.errors import InputError
 from tasks.params import Params
 from tasks.stage import read_json
@@ -50,6 +50,23 @@ def stale_verdict(root: Path, params: Params) -> str | None:
     if present == judged or present == _own(root, params):
         return None
     return f"the champion is {present or 'unset'}, and the verdict compares with {judged or 'none'}"
+
+
+def stale_start(root: Path, params: Params) -> str | None:
+    """Why what a run learns from must be looked up again, or None: the alias points to another version.
+
+    The version that this very model was registered as is what came of it, and no reason to begin again.
+    """
+    asked = params.retrain.start
+    if asked is None or not (root / START).exists():
+        return None
+    from tasks.registry import open_registry
+
+    present = open_registry(params.registry.url, root).aliases(params.model_name).get(asked)
+    known = read_json(root / START)["version"]
+    if present is None or present == known or present == _own(root, params):
+        return None
+    return f"{asked} is {present}, and the run learns from {known or 'none'}"
 
 
 def _own(root: Path, params: Params) -> str | None:

@@ -19,7 +19,8 @@ class Split:
     unknown); labels [n] int64; groups [n] int64, the intersection of all sensitive attributes (all 0 without any);
     weights [n] float32; row_ids [n] int64 (the source row; of a synthetic row, its parent); synthetic [n] bool;
     values [n, O] float32, what the model is to say where that is no class: an indicator per label, or the standardized
-    number; [n, 0] for classes.
+    number; [n, 0] for classes. champion [n, C] float32, the log-probabilities that the champion gives; [n, 0] where it is
+    not asked.
 
     `labels` are what rows are balanced by, whatever the task: the class; the bin of the number; of several labels the
     rarest one that the row carries, counted from 1, and 0 without any. `classes` counts them all, present or not. The
@@ -37,11 +38,13 @@ class Split:
     group_count: int
     task: Task = "multiclass"
     values: Tensor = None  # type: ignore[assignment]  # never None after construction
+    champion: Tensor = None  # type: ignore[assignment]  # never None after construction
 
     def __post_init__(self) -> None:
-        """Without values the target is a class."""
-        if self.values is None:
-            object.__setattr__(self, "values", self.weights.new_zeros(self.labels.shape[0], 0))
+        """Without values the target is a class, and the champion is not asked unless it is said."""
+        for name in ("values", "champion"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, self.weights.new_zeros(self.labels.shape[0], 0))
 
     @property
     def outputs(self) -> int:
@@ -83,7 +86,8 @@ class Batch(NamedTuple):
 
     Targets are soft classes (O = C), an indicator per label, or the standardized number (O = 1), as `task` says; `task`
     is a constant of the training, so a method may branch on it. Labels are what rows are balanced by, as in `Split`.
-    `rows` are positions in the training table; `features` [B, H] and `logits` [B, O] are there once the net has made
+    `champion` [B, C] are its log-probabilities, [B, 0] or None where it is not asked. `rows` are positions in the training
+    table; `features` [B, H] and `logits` [B, O] are there once the net has made
     them.
     """
 
@@ -97,6 +101,7 @@ class Batch(NamedTuple):
     features: Tensor | None = None
     logits: Tensor | None = None
     task: Task = "multiclass"
+    champion: Tensor | None = None
 
     def memberships(self, classes: int) -> Tensor:
         """How much of a row belongs to each class that rows are balanced by [B, C]: soft where classes were mixed."""

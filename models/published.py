@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from models.balancing.base import Source
 
-Aim = Literal["rare_classes", "worst_group", "group_gap", "calibration", "ranking"]
+Aim = Literal["continuity", "rare_classes", "worst_group", "group_gap", "calibration", "ranking"]
 AIMS: Mapping[Aim, str] = {
+    "continuity": "go on from the champion",
     "rare_classes": "serve rare classes as well as frequent ones",
     "worst_group": "serve every group, the worst included",
     "group_gap": "decide alike for all groups",
@@ -81,6 +82,20 @@ GROUP_DRO = Source(
 )
 
 PUBLISHED: tuple[Published, ...] = (
+    # --- going on from the champion ---
+    Published(
+        "shrink_and_perturb", {"start": "shrink_and_perturb"}, "continuity",
+        "begins near the champion, with room left to learn what is new",
+    ),
+    Published(
+        "distillation", {"regularize": "distillation"}, "continuity",
+        "begins anew and is held near what the champion says, whatever model that is",
+    ),
+    Published(
+        "warm_start_distillation_ema",
+        {"start": "warm_start", "regularize": "distillation", "optimize": "ema"}, "continuity",
+        "keeps as much of the champion as training can: its weights, its outputs, and an average along the way",
+    ),
     # --- rare classes, the plainest first ---
     Published(
         "balanced_softmax", {"loss": "balanced_softmax"}, "rare_classes",

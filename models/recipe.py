@@ -29,6 +29,7 @@ from models.balancing.component import (
 )
 from models.balancing.discovery import catalogue, component
 from models.balancing.growing import Grower
+from models.balancing.starting import Start
 from models.errors import InputError, nearest
 from models.partners import check_partners
 
@@ -56,6 +57,7 @@ class Recipe:
     sample: Sampler | None = None
     mix: Mixer | None = None
     head: Head | None = None
+    start: Start | None = None
     weigh: Weigher | None = None
     regularize: tuple[Regularizer, ...] = ()
     optimize: GradientTransform | None = None
@@ -162,6 +164,11 @@ class Recipe:
         return "unlabelled" in self.needs or (self.schedule is not None and self.schedule.reads_unlabelled)
 
     @property
+    def reads_champion(self) -> bool:
+        """Whether it learns from the champion: from its weights, its outputs or its rows."""
+        return "champion" in self.needs
+
+    @property
     def needs(self) -> frozenset[Need]:
         """What some method cannot do without."""
         return frozenset().union(*(c.needs for c in self.everything()))
@@ -171,8 +178,13 @@ class Recipe:
         """Whether a population of this recipe can train as one program."""
         return all(c.batched for c in self.everything())
 
-    def check(self, task: Task, groups: bool, image: bool, where: str, unlabelled: bool = True) -> None:
-        """Raise InputError unless every method serves this kind of target and finds what it needs."""
+    def check(
+        self, task: Task, groups: bool, image: bool, where: str, unlabelled: bool = True, champion: str = ""
+    ) -> None:
+        """Raise InputError unless every method serves this kind of target and finds what it needs.
+
+        `champion` says why there is no champion to learn from, empty where there is one.
+        """
         for part in self.everything():
             if task not in part.tasks:
                 raise InputError(
@@ -188,6 +200,8 @@ class Recipe:
                     f"{where}: '{part.name}' learns from rows without a label, and there are none. Set data.unlabelled to use if "
                     "the source has some, or leave it out."
                 )
+            if "champion" in part.needs and champion:
+                raise InputError(f"{where}: '{part.name}' learns from the champion, and {champion}.")
             if "table" in part.needs and image:
                 raise InputError(
                     f"{where}: '{part.name}' works on tables, but the data are images. Choose random_over or random_under."

@@ -32,7 +32,7 @@ SOURCE_SUFFIXES = (
 """Untracked files of these kinds count as code; a table or an archive that lies in the working copy does not."""
 
 STAGES = (
-    "ingest", "validate", "split", "resample", "tune", "train", "evaluate", "audit", "gate", "report", "register",
+    "ingest", "validate", "split", "start", "resample", "tune", "train", "evaluate", "audit", "gate", "report", "register",
 )  # fmt: skip
 PRODUCTS = ("dvc.lock", "params.yaml", *(f"data/{stage}" for stage in STAGES))
 """Not code: what runs write, and the parameters, which are recorded by themselves."""

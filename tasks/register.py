@@ -57,6 +57,7 @@ def register(registry: Registry, name: str, params: Params, inputs: Paths, root:
         "dataset": read_json(inputs["schema"])["dataset"],
         "recipe": choice["recipe"],
         "learner": choice["learner"],
+        **({"champion": choice["champion"]} if "champion" in choice else {}),
         "verdict": verdict["verdict"],
         "metrics": metrics,
         "commit": record["code"]["commit"],
@@ -131,7 +132,11 @@ def files_of(inputs: Paths, params: Params, record: Mapping[str, Any], root: Pat
         f"predictor/{p.relative_to(predictor).as_posix()}": p for p in sorted(predictor.rglob("*")) if p.is_file()
     }
     files |= {f"{name}.json": inputs[name] for name in COPIED}
-    files |= {"train.json": inputs["train"] / "summary.json", "report.html": inputs["report"]}
+    files |= {
+        "start.json": inputs["start"] / "start.json",
+        "train.json": inputs["train"] / "summary.json",
+        "report.html": inputs["report"],
+    }
     files |= {"card.json": _json(redacted(read_json(inputs["card"])))}
     files |= {"params.json": _json(params_json(params)), "identity.json": _json(record)}
     if record["code"]["dirty"]:
@@ -152,6 +157,7 @@ STAGE = Stage(
         "schema": "data/ingest/schema.json",
         "card": "data/ingest/card.json",
         "split": "data/split/split.parquet",
+        "start": "data/start",
         "trials": "data/tune/trials.json",
         "choice": "data/tune/choice.json",
         "train": "data/train",

@@ -135,6 +135,7 @@ STAGE = Stage(
         "resample",
         "model",
         "search",
+        "retrain",
         "evaluate",
         "gates",
         "registry",

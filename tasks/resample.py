@@ -11,9 +11,10 @@ from models.balancing.component import Resampler
 from models.errors import InputError
 from models.schema import Schema
 from models.seeds import derive_seed
+from tasks.champion import Champion, read_champion
 from tasks.params import Params
 from tasks.parts import read_rows, read_schema, rows_of
-from tasks.search.entrants import entrants
+from tasks.search.entrants import NOBODY, entrants
 from tasks.sources.parquet import write_parquet
 from tasks.stage import Paths, Stage, replacing, write_json
 
@@ -27,6 +28,7 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     """
     schema = read_schema(inputs["schema"].parent)
     train = rows_of(read_rows(inputs["rows"].parent), inputs["split"].parent, "train")
+    champion = read_champion(inputs["start"], schema, params.model)
     settings = params.resample
     summary: dict[str, Any] = {
         "sampling_strategy": settings.sampling_strategy,
@@ -36,7 +38,7 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     }
     with replacing(outputs["resampled"]) as folder:
         folder.mkdir()
-        for name, method in named_resamplers(params, schema, train).items():
+        for name, method in named_resamplers(params, schema, train, champion).items():
             seed = derive_seed(params.seed, "resample", name)
             try:
                 table = method.resample(train, schema, settings.sampling_strategy, settings.k_neighbors, seed)
@@ -50,10 +52,12 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
         log.info("resample: no recipe names a resampler")
 
 
-def named_resamplers(params: Params, schema: Schema, train: pd.DataFrame) -> dict[str, Resampler]:
+def named_resamplers(
+    params: Params, schema: Schema, train: pd.DataFrame, champion: Champion | str = NOBODY
+) -> dict[str, Resampler]:
     """Every resampler that a competing recipe names, once, by its name; one that does not fit the data is an InputError."""
     found: dict[str, Resampler] = {}
-    for recipe in entrants(params.search, schema, params.model.learners, lambda: train).recipes.values():
+    for recipe in entrants(params.search, schema, params.model.learners, lambda: train, champion).recipes.values():
         if recipe.resample is not None:
             found[recipe.resample.name] = recipe.resample
     return dict(sorted(found.items()))
@@ -93,6 +97,7 @@ STAGE = Stage(
         "rows": "data/ingest/rows.parquet",
         "schema": "data/ingest/schema.json",
         "split": "data/split/split.parquet",
+        "start": "data/start",
     },
     outputs={"resampled": "data/resample"},
 )

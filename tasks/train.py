@@ -24,6 +24,7 @@ from models.predictor import Predictor
 from models.preprocess import Preprocessor
 from models.recipe import Recipe
 from models.seeds import derive_seed
+from tasks.champion import Champion, encoded, preprocessor_of, read_champion
 from tasks.params import Params
 from tasks.parts import read_rows, read_schema, rows_of, training_rows, unlabelled_rows
 from tasks.scoring import device_of, validation_metrics
@@ -43,24 +44,29 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     schema, rows = read_schema(inputs["rows"].parent), read_rows(inputs["rows"].parent)
     split = inputs["split"].parent
     train_rows = rows_of(rows, split, "train")
-    preprocessor = Preprocessor.fit(train_rows, schema, params.model.sensitive_features)
-    train = preprocessor.encode(training_rows(rows, split, inputs["resampled"], recipe))
+    found = read_champion(inputs["start"], schema, params.model) if recipe.reads_champion else ""
+    champion = None if isinstance(found, str) else found
+    fitted = Preprocessor.fit(train_rows, schema, params.model.sensitive_features)
+    preprocessor = preprocessor_of(recipe, fitted, champion)
+    train = encoded(preprocessor, training_rows(rows, split, inputs["resampled"], recipe), champion)
     unlabelled = unlabelled_rows(inputs["rows"].parent, schema, recipe)
     if unlabelled is not None:
-        train = train.joined(preprocessor.encode(unlabelled).unlabelled())
+        train = train.joined(encoded(preprocessor, unlabelled, champion).unlabelled())
     valid, calib = (preprocessor.encode(rows_of(rows, split, part)) for part in ("valid", "calib"))
     device = device_of(params.resources.device)
     members = [Member(choice["values"], derive_seed(params.seed, "refit", i)) for i in range(params.model.refits)]
+    if champion is not None:
+        log.info("train: it learns from champion %s", champion.version)
     log.info("train: refitting %s with %s, %d seeds, on %s", recipe.name, choice["learner"], len(members), device)
     scratch = outputs["model"].parent.parent / ".equipoise" / "train"
-    refits = _fit(recipe, choice["learner"], members, train, valid, preprocessor, params, device, scratch)
+    refits = _fit(recipe, choice["learner"], members, train, valid, preprocessor, params, device, scratch, champion)
     statistics = Statistics.of(ended_on(recipe, train))
     models, joined = list(refits), []
     for companion in choice.get("companions", ()) if params.model.ensemble else ():
         log.info("train: refitting with %s as well, to average both", companion["learner"])
         own = entrant(params.search, companion["recipe"]).with_values(companion["values"])
         theirs = [replace(member, values=companion["values"]) for member in members]
-        more = _fit(own, companion["learner"], theirs, train, valid, preprocessor, params, device, scratch)
+        more = _fit(own, companion["learner"], theirs, train, valid, preprocessor, params, device, scratch, champion)
         measured = TELLS_MORE[schema.target.kind]
         alone, together = (
             _metrics(params, recipe, some, valid, calib, statistics, preprocessor)[measured]
@@ -80,6 +86,7 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
             "recipe": recipe.name,
             "learner": choice["learner"],
             "values": choice["values"],
+            **({"champion": champion.version} if champion is not None else {}),
             "rows": len(train),
             "seeds": [{"seed": m.seed, "metrics": s} for m, s in zip(members, seeds, strict=True)],
             "spread": _spread(seeds),
@@ -99,6 +106,7 @@ def _fit(
     params: Params,
     device: str,
     scratch: Path,
+    champion: Champion | None,
 ) -> list[Model]:
     """Train the members; every one of them must succeed, as the spread over seeds is part of the verdict."""
     chosen = learner(name)
@@ -108,6 +116,7 @@ def _fit(
         patience=params.model.patience,
         hidden=params.model.hidden,
         device=device,
+        champion=champion.nets if champion is not None else (),
     )
 
     def progress(epoch: int, _: Any = None) -> None:
@@ -190,6 +199,7 @@ STAGE = Stage(
         "split": "data/split/split.parquet",
         "resampled": "data/resample",
         "choice": "data/tune/choice.json",
+        "start": "data/start",
     },
     outputs={"model": "data/train"},
 )

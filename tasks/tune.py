@@ -11,10 +11,10 @@ from typing import Any
 from models.errors import DeviceLostError
 from models.learners import resolve_learners, spared_learners
 from models.learners.learner import Plan
-from models.preprocess import Preprocessor
 from models.schema import Schema
+from tasks.champion import read_champion
 from tasks.params import Params
-from tasks.parts import read_rows, read_schema, rows_of, training_rows, unlabelled_rows
+from tasks.parts import read_rows, read_schema, rows_of
 from tasks.progress import Unit, measured
 from tasks.scoring import device_of
 from tasks.search.board import Board
@@ -23,20 +23,24 @@ from tasks.search.choice import Goal
 from tasks.search.cluster import cluster
 from tasks.search.companions import companions_of
 from tasks.search.deadline import SCORING_SECONDS, Deadline
-from tasks.search.entrants import Entrants, entrants
+from tasks.search.encoding import encode
+from tasks.search.entrants import Entrants, entrants, warm_learner
 from tasks.search.ledger import Ledger, identity
 from tasks.search.objective import goal_of
 from tasks.search.progress import Progress
 from tasks.search.sizing import sizes
 from tasks.search.space import Pair, families, pairs
 from tasks.search.tables import Table
-from tasks.search.work import UNLABELLED, Job, Setting, carry_out, table_of
+from tasks.search.work import Encoded, Job, Setting, carry_out
 from tasks.stage import Paths, Stage, replacing, write_json
 
 log = logging.getLogger("equipoise")
 
-CODE = ("models", "tasks/search", "tasks/tune.py", "tasks/parts.py", "tasks/scoring.py")
+CODE = ("models", "tasks/search", "tasks/champion.py", "tasks/tune.py", "tasks/parts.py", "tasks/scoring.py")
 """What a trial's result follows from besides params and data: a search is not resumed with other code."""
+
+LEARNED_FROM = "champion"
+"""The key of a trial, and of the choice, that names the version which it learned from; absent where it learned from none."""
 
 
 def run(params: Params, inputs: Paths, outputs: Paths) -> None:
@@ -44,22 +48,27 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     began = time.monotonic()
     schema = read_schema(inputs["rows"].parent)
     rows, split = inputs["rows"].parent, inputs["split"].parent
-    competing = entrants(params.search, schema, params.model.learners, lambda: rows_of(read_rows(rows), split, "train"))
+    champion = read_champion(inputs["start"], schema, params.model)
+    competing = entrants(
+        params.search, schema, params.model.learners, lambda: rows_of(read_rows(rows), split, "train"), champion
+    )
     competing.tell()
     recipes = competing.recipes
     image = any(c.kind == "image" for c in schema.features(params.model.sensitive_features))
     device = device_of(params.resources.device)
     learners, spared = resolve_learners(params.model.learners, image), spared_learners(params.model.learners)
-    terms = _terms(params, pairs(recipes, learners, image, spared), schema)
+    terms = _terms(params, pairs(recipes, learners, image, spared, warm_learner(champion)), schema)
     log.info("search: encoding the rows")
-    preprocessor, tables = _encode(params, inputs, schema, terms.pairs)
+    known = None if isinstance(champion, str) else champion
+    preprocessor, tables = encode(params, inputs, schema, [pair.recipe for pair in terms.pairs], known)
     plan = Plan(
         budget=1, batch_size=params.model.batch_size, patience=params.model.patience, hidden=params.model.hidden,
-        device=device,
+        device=device, champion=known.nets if known else (),
     )  # fmt: skip
+    warm = Encoded(known.encoding().inputs, known.encoding().target_scale) if known else None
     setting = Setting(
         recipes, preprocessor.inputs, plan, schema, params.evaluate, terms.goal.metric, params.seed,
-        preprocessor.target_scale,
+        preprocessor.target_scale, warm,
     )  # fmt: skip
     ledger = Ledger(_state(outputs) / _identity(params, inputs, device))
     terms = replace(terms, sizes=sizes(terms.families, setting, tables))
@@ -74,7 +83,7 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
             log.warning("search: stopped; %d results are kept, and the same command goes on from there", kept)
             raise
     assert board.finished is not None
-    _write(board.finished, terms.goal, competing, outputs["search"])
+    _write(board.finished, terms.goal, competing, known.version if known else None, outputs["search"])
     ledger.remove()
 
 
@@ -142,25 +151,6 @@ def _first(board: Board, setting: Setting, tables: dict[str, Table]) -> float:
     return deadline.pace
 
 
-def _encode(
-    params: Params, inputs: Paths, schema: Schema, competing: tuple[Pair, ...]
-) -> tuple[Preprocessor, dict[str, Table]]:
-    """Every table that a competing recipe trains on, and the validation and calibration rows, as arrays."""
-    rows, split, resampled = read_rows(inputs["rows"].parent), inputs["split"].parent, inputs["resampled"]
-    preprocessor = Preprocessor.fit(rows_of(rows, split, "train"), schema, params.model.sensitive_features)
-    tables = {}
-    for pair in competing:
-        name = table_of(pair.recipe)
-        if name not in tables:
-            tables[name] = Table.of(preprocessor.encode(training_rows(rows, split, resampled, pair.recipe)))
-        unlabelled = unlabelled_rows(inputs["rows"].parent, schema, pair.recipe)
-        if unlabelled is not None and UNLABELLED not in tables:
-            tables[UNLABELLED] = Table.of(preprocessor.encode(unlabelled).unlabelled())
-    for part in ("valid", "calib"):
-        tables[part] = Table.of(preprocessor.encode(rows_of(rows, split, part)))
-    return preprocessor, tables
-
-
 def _state(outputs: Paths) -> Path:
     """Where searches that are not finished are kept: in the working copy, outside of what DVC tracks."""
     return outputs["search"].parent.parent / ".equipoise" / "search"
@@ -174,7 +164,7 @@ def _identity(params: Params, inputs: Paths, device: str) -> str:
     )
 
 
-def _write(course: Course, goal: Goal, competing: Entrants, directory: Path) -> None:
+def _write(course: Course, goal: Goal, competing: Entrants, champion: str | None, directory: Path) -> None:
     """trials.json and choice.json, together."""
     candidates = course.candidates()
     standings = [record.standing for record in candidates]
@@ -184,7 +174,7 @@ def _write(course: Course, goal: Goal, competing: Entrants, directory: Path) -> 
     log.info("search: %s", why)
     with replacing(directory) as temporary:
         temporary.mkdir(parents=True)
-        trials = [_trial(record, goal) for record in course.records]
+        trials = [_trial(record, goal, champion) for record in course.records]
         write_json(
             temporary / "trials.json",
             {
@@ -194,23 +184,29 @@ def _write(course: Course, goal: Goal, competing: Entrants, directory: Path) -> 
                 "trials": trials,
             },
         )
-        outcome = _trial(chosen, goal)
+        outcome = _trial(chosen, goal, champion)
         keys = ("trial", "recipe", "learner", "values", "feasible", "violation")
-        choice = {key: outcome[key] for key in keys} | {"why": why, "metrics": outcome["metrics"]}
+        choice = {key: outcome[key] for key in (*keys, LEARNED_FROM) if key in outcome} | {
+            "why": why,
+            "metrics": outcome["metrics"],
+        }
         companions = [
-            {key: _trial(record, goal)[key] for key in keys} for record in companions_of(chosen, candidates, goal)
+            {key: _trial(record, goal, champion)[key] for key in keys}
+            for record in companions_of(chosen, candidates, goal)
         ]
         write_json(temporary / "choice.json", choice | {"companions": companions})
 
 
-def _trial(record: Record, goal: Goal) -> dict[str, Any]:
+def _trial(record: Record, goal: Goal, champion: str | None) -> dict[str, Any]:
     """A trial as it stands in the record: its configuration, what it got on each rung, and what became of it.
 
-    `training` is the first trial of those that share its training: that trial itself, where it was the first.
+    `training` is the first trial of those that share its training: that trial itself, where it was the first. `champion` is
+    the version that it learned from, where it did.
     """
     trial, metrics = record.trial, record.last.metrics
     return {
         "trial": trial.id, "recipe": trial.pair.recipe.name, "learner": trial.pair.learner, "values": dict(trial.values),
+        **({LEARNED_FROM: champion} if trial.pair.recipe.reads_champion else {}),
         "training": trial.trained_as, "seed": trial.seed, "round": trial.round,
         "rungs": [_rung(spent, result) for spent, result in record.rungs],
         "status": record.status, "error": record.last.error, "metrics": metrics,
@@ -234,6 +230,7 @@ STAGE = Stage(
         "schema": "data/ingest/schema.json",
         "split": "data/split/split.parquet",
         "resampled": "data/resample",
+        "start": "data/start",
     },
     outputs={"search": "data/tune"},
 )

@@ -1,4 +1,4 @@
-"""The contract of the methods that average the weights of nets which were trained from one common beginning."""
+"""The contracts of the methods that average weights: of nets from one common beginning, or along the way of one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor
 
 from models.balancing.base import Need
-from models.balancing.component import Adjuster, Scores
+from models.balancing.component import Adjuster, GradientTransform, Scores, State
 
 if TYPE_CHECKING:
     from models.recipe import Recipe
@@ -48,3 +48,22 @@ class WeightAverager(Adjuster):
     def adjust(self, state: dict[str, Tensor], scores: Scores, groups: Tensor) -> Scores:
         """Scores stay: they come from the averaged weights already."""
         return scores
+
+
+@dataclass(frozen=True)
+class RunningAverage(GradientTransform):
+    """Averages the weights that training passes through, in its state; the steps are those of the weights themselves.
+
+    After every step `follow` moves the average; after every epoch what `average` gives is judged, and kept if it is the
+    best so far.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"net"})
+
+    def follow(self, state: State, parameters: State) -> State:
+        """The state and the parameters after a step -> the next state."""
+        raise NotImplementedError
+
+    def average(self, state: State) -> State:
+        """The state -> the averaged parameters by name."""
+        raise NotImplementedError

@@ -18,12 +18,24 @@ if TYPE_CHECKING:
     from models.recipe import Recipe
 
 Slot = Literal[
-    "resample", "sample", "mix", "head", "loss", "weigh", "regularize", "optimize", "schedule", "grow", "adjust"
+    "resample",
+    "sample",
+    "mix",
+    "head",
+    "start",
+    "loss",
+    "weigh",
+    "regularize",
+    "optimize",
+    "schedule",
+    "grow",
+    "adjust",
 ]
 SLOTS: tuple[Slot, ...] = (
-    "resample", "sample", "mix", "head", "loss", "weigh", "regularize", "optimize", "schedule", "grow", "adjust",
+    "resample", "sample", "mix", "head", "start", "loss", "weigh", "regularize", "optimize", "schedule", "grow",
+    "adjust",
 )  # fmt: skip
-Need = Literal["groups", "unlabelled", "ordered_classes", "table", "image", "net", "trees"]
+Need = Literal["groups", "unlabelled", "ordered_classes", "table", "image", "net", "trees", "champion"]
 CLASSIFICATION = CLASSES
 EVERY_TASK: frozenset[Task] = frozenset({"binary", "multiclass", "ordinal", "multilabel", "regression"})
 State = dict[str, Tensor]

@@ -10,6 +10,7 @@ ABOUT: dict[Slot, str] = {
     "sample": "decides which rows form a batch",
     "mix": "changes a batch's inputs and targets",
     "head": "makes the classifier, and may bring an activation",
+    "start": "says which weights a net begins with, made from the champion's",
     "loss": "scores logits against targets",
     "weigh": "turns the losses of rows into weights",
     "regularize": "adds a penalty on features or predictions; a recipe may have several",

@@ -73,7 +73,8 @@ class Case:
         """The same rows under other class ids: what was class order[i] is class i."""
 
         def renamed(batch: Batch) -> Batch:
-            return batch._replace(labels=order.argsort()[batch.labels], targets=batch.targets[:, order])
+            said = None if batch.champion is None else batch.champion[:, order]
+            return batch._replace(labels=order.argsort()[batch.labels], targets=batch.targets[:, order], champion=said)
 
         s = self.statistics
         counts = s._replace(class_counts=s.class_counts[order], class_group_counts=s.class_group_counts[order])
@@ -117,11 +118,28 @@ def case(
         features = torch.randn(rows, FEATURES, generator=generator).relu()
         empty = torch.zeros(rows, 0, dtype=torch.long)
         targets = _targets(kind, labels, classes, generator)
-        return Batch(inputs, empty, targets, labels, groups, torch.ones(rows), torch.arange(rows), features, task=kind)
+        said = _said(rows, classes, seed) if kind in CLASSES and "champion" in method.needs else None
+        return Batch(
+            inputs,
+            empty,
+            targets,
+            labels,
+            groups,
+            torch.ones(rows),
+            torch.arange(rows),
+            features,
+            task=kind,
+            champion=said,
+        )
 
     given, partner = batch(), batch()
     logits = scale * torch.randn(rows, given.targets.shape[1], generator=generator)
     return Case(statistics, given, partner, logits, torch.tensor(0.6))
+
+
+def _said(rows: int, classes: int, seed: int) -> Tensor:
+    """The champion's log-probabilities [B, C]."""
+    return torch.log_softmax(torch.randn(rows, classes, generator=torch.Generator().manual_seed(seed)), -1)
 
 
 def _targets(task: Task, labels: Tensor, classes: int, generator: torch.Generator) -> Tensor:

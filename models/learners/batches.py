@@ -75,11 +75,11 @@ def columns(split: Split, rows: Tensor, guesses: State | None = None) -> Columns
     `guesses` are labels and weights [P, n] that stand in the place of the table's, or nothing.
     """
     flat = rows.reshape(-1)
-    tables = (split.numeric, split.categorical, split.labels, split.groups, split.weights, split.values)
-    *found, values = (t.index_select(0, flat).reshape(*rows.shape, *t.shape[1:]) for t in tables)
+    tables = (split.numeric, split.categorical, split.labels, split.groups, split.weights, split.values, split.champion)
+    *found, values, champion = (t.index_select(0, flat).reshape(*rows.shape, *t.shape[1:]) for t in tables)
     if guesses:
         found[2], found[4] = guesses["labels"].gather(1, rows), guesses["weights"].gather(1, rows)
-    return (*found, rows, values)
+    return (*found, rows, values, champion)
 
 
 def _drawn(population: Population, samplers: Sequence[Sampler], states: State, steps: int, size: int) -> Tensor:

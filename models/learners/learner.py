@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -29,7 +29,7 @@ class Plan:
 
     `together` is how many members may train as one program where memory is short; None: all. `over` is asked between
     two steps whether the time is up: an epoch under way then ends where it is. `workers` are the processes that train
-    together, where this one is not alone.
+    together, where this one is not alone. `champion` are the models that a recipe may start from, of one architecture.
     """
 
     budget: int
@@ -40,6 +40,7 @@ class Plan:
     together: int | None = None
     over: Callable[[], bool] | None = None
     workers: Workers | None = None
+    champion: tuple[Model, ...] = ()
 
 
 class Checkpoint(NamedTuple):
@@ -130,6 +131,12 @@ class Learner(ABC):
     def largest_population(self, recipe: Recipe, train: Split, inputs: Input, plan: Plan) -> int:
         """How many members can train as one program, by the memory that each takes; 1 if they train one by one."""
         return 1
+
+    def cannot_start(
+        self, recipe: Recipe, models: Sequence[Model], inputs: Input, outputs: int, plan: Plan
+    ) -> str | None:
+        """Why this learner cannot train the recipe from the weights of these models, as a clause; None if it can."""
+        return f"{self.name} has no weights to start from"
 
     @abstractmethod
     def fit(

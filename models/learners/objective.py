@@ -21,7 +21,7 @@ from models.recipe import Recipe
 from models.schema import Task
 
 Columns = tuple[Tensor, ...]
-"""The columns of a batch's rows: inputs, categories, labels, groups, weights, rows, values; none where there is no batch."""
+"""The columns of a batch's rows: inputs, categories, labels, groups, weights, rows, values, champion; none where there is no batch."""
 
 
 def prefixed(values: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -251,10 +251,10 @@ class Objective:
         return part.penalty(known, features, logits, batch._replace(features=features), progress)
 
     def _batch(self, parameters: Mapping[str, Tensor], columns: Columns) -> Batch:
-        inputs, categories, labels, groups, weights, rows, values = columns
+        inputs, categories, labels, groups, weights, rows, values, champion = columns
         embedded = self.call("embed", parameters, inputs, categories)
         targets = targets_of(labels, values, self.net.outputs, self.task)
-        return Batch(embedded, categories, targets, labels, groups, weights, rows, task=self.task)
+        return Batch(embedded, categories, targets, labels, groups, weights, rows, task=self.task, champion=champion)
 
     def _reduced(self, losses: Tensor, factor: Tensor, batch: Batch) -> Tensor:
         """The weighted mean of the batch [], or the mean of each class's rows [C]."""

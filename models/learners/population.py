@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from models.balancing.averaging import RunningAverage
 from models.balancing.component import (
     Component,
     GradientTransform,
@@ -37,7 +38,7 @@ from models.learners.net_model import NetModel
 from models.learners.objective import Columns, Objective, acting, first, gradients_of, stacked, values_of
 from models.learners.pool import pool_of
 from models.learners.survey import survey
-from models.learners.transforms import constrain, transformed
+from models.learners.transforms import constrain, follow, judged, transformed
 from models.learners.weights import OWN, AdamW, Weights, learning_rate_factor
 from models.nets.net import Net
 from models.recipe import Recipe
@@ -222,6 +223,8 @@ class Population:
             self.optimizer.step(self.weights, self.weights.flatten(gradients), factor, self.mask, given, rates)
             if transform is not None and transform.constrains:
                 constrain(self, transform)
+            if isinstance(transform, RunningAverage):
+                follow(self, transform)
 
     def _gradients(
         self,
@@ -315,12 +318,13 @@ class Population:
         if self.phases[self.phase].pretext is not None:
             self._keep_last()
             return
-        losses, sound = validation_losses(self), self.sound.cpu()
-        if self.plan.workers is not None:
-            losses = self.plan.workers.as_first(losses)
-        better = losses < self.best_loss
-        chosen = better.to(self.device)
-        self.best = torch.where(chosen[:, None], self.weights.flat, self.best)
+        with judged(self):
+            losses, sound = validation_losses(self), self.sound.cpu()
+            if self.plan.workers is not None:
+                losses = self.plan.workers.as_first(losses)
+            better = losses < self.best_loss
+            chosen = better.to(self.device)
+            self.best = torch.where(chosen[:, None], self.weights.flat, self.best)
         if self.single and bool(better[0]):
             self.best_buffers = {k: v.clone() for k, v in self.buffers.items()}
         self.best_loss = torch.where(better, losses, self.best_loss)

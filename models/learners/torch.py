@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from models.balancing.averaging import RunningAverage
 from models.balancing.component import Range
 from models.data import Split
 from models.errors import InputError
 from models.learners.batches import effective_batch
 from models.learners.branching import averaged, averager_of
-from models.learners.learner import Checkpoint, Input, Learner, Member, OnEpoch, Outcome, Plan, TimeIsUp
+from models.learners.learner import Checkpoint, Input, Learner, Member, Model, OnEpoch, Outcome, Plan, TimeIsUp
 from models.learners.memory import free_memory, largest_population, out_of_memory
 from models.learners.net_model import NetModel, adjusted, build_net
 from models.learners.objective import prefixed
@@ -23,6 +24,7 @@ from models.learners.pool import ended_on
 from models.learners.population import Population
 from models.learners.resume import checkpoint, restore
 from models.learners.soundness import require_sound
+from models.learners.starting import begun, differing
 from models.learners.weights import learning_rate_factor
 from models.nets.piecewise_linear import quantile_edges
 from models.recipe import Recipe
@@ -46,8 +48,9 @@ class _NetLearner(Learner):
             if "trees" in part.needs:
                 return f"{self.name} is a net, and '{part.name}' is about trees"
         averager = averager_of(recipe)
-        if self.running_statistics and averager is not None:
-            return f"{self.name} keeps running statistics, and those of averaged weights are others, so '{averager.name}' does not apply"
+        averaging = averager or next((p for p in recipe.everything() if isinstance(p, RunningAverage)), None)
+        if self.running_statistics and averaging is not None:
+            return f"{self.name} keeps running statistics, and those of averaged weights are others, so '{averaging.name}' does not apply"
         return None
 
     def space(self) -> dict[str, Range]:
@@ -142,7 +145,7 @@ class _NetLearner(Learner):
     ) -> list[Outcome]:
         """Train one population to the end of its budget, or of the time."""
         given = recipe.with_values(recipe.shared_values(members[0].values))
-        nets = [build_net(architecture, m.seed) for m in members]
+        nets = [begun(build_net(architecture, m.seed), recipe, m, plan) for m in members]
         population = Population(given, members, nets, train, valid, plan)
         population.architecture = architecture
         if resume is not None:
@@ -155,7 +158,15 @@ class _NetLearner(Learner):
             population.stop()
         return averaged(population)
 
+    def cannot_start(
+        self, recipe: Recipe, models: Sequence[Model], inputs: Input, outputs: int, plan: Plan
+    ) -> str | None:
+        """The models must be nets of the architecture that the recipe has here."""
+        return differing(self.architecture(recipe, inputs, outputs, plan), models)
+
     def _whole_architecture(self, recipe: Recipe, train: Split, inputs: Input, plan: Plan) -> dict[str, Any]:
+        if recipe.start is not None and plan.champion:
+            return plan.champion[0].architecture()
         made = self.architecture(recipe, inputs, train.outputs, plan)
         return {**made, **self.fitted(train), "task": train.task}
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 from torch.func import vmap
 
+from models.balancing.averaging import RunningAverage
 from models.balancing.component import GradientTransform, State
 from models.learners.objective import values_of
 
@@ -60,3 +63,28 @@ def constrain(population: Population, transform: GradientTransform) -> None:
 
     for name, value in vmap(one)(population.state["optimize"], views, population.acting_hyper()).items():
         views[name].copy_(value)
+
+
+def follow(population: Population, transform: RunningAverage) -> None:
+    """Move each member's average after a step."""
+    views = {k: v.detach() for k, v in population.weights.views.items()}
+
+    def one(state: State, parameters: State, values: dict[str, Tensor]) -> State:
+        return transform.with_values(values_of("optimize", values)).follow(state, parameters)
+
+    population.state["optimize"] = vmap(one)(population.state["optimize"], views, population.acting_hyper())
+
+
+@contextlib.contextmanager
+def judged(population: Population) -> Iterator[None]:
+    """While the block lasts the weights are those that are to be judged: the averages, where a method makes such."""
+    transform, weights = population.active.optimize, population.weights
+    if not isinstance(transform, RunningAverage):
+        yield
+        return
+    stepped = weights.flat
+    weights.replace(weights.flatten(transform.average(population.state["optimize"])))
+    try:
+        yield
+    finally:
+        weights.replace(stepped)

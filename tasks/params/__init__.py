@@ -14,10 +14,10 @@ from tasks.params.document import (
     schema,
 )
 from tasks.params.judging import Evaluate, Gates, Monitor, Registry, Rule
-from tasks.params.learning import AUTO, Budget, Model, Resources, Search
+from tasks.params.learning import AUTO, Budget, Model, Resources, Retrain, Search
 
 __all__ = [
     "AUTO", "CHECKS", "OF_A_MODEL", "SECTIONS", "Budget", "Check", "Data", "Evaluate", "Gates", "Model", "Monitor",
-    "Params", "Registry", "Resample", "Resources", "Rule", "Search", "Sensitive", "Split", "Target", "check_recipes",
+    "Params", "Registry", "Resample", "Resources", "Retrain", "Rule", "Search", "Sensitive", "Split", "Target", "check_recipes",
     "load_params", "parse_params", "parse_yaml", "read_text", "read_yaml", "schema",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from models.errors import InputError
 from tasks.params.data import Check, Data, Resample, Sensitive, Split, Target
 from tasks.params.judging import Evaluate, Gates, Monitor, Registry
-from tasks.params.learning import Model, Resources, Search
+from tasks.params.learning import Model, Resources, Retrain, Search
 from tasks.params.section import Section
 
 
@@ -31,6 +31,7 @@ class Params(Section):
     resample: Resample = Field(default_factory=Resample)
     model: Model = Field(default_factory=Model)
     search: Search
+    retrain: Retrain = Field(default_factory=Retrain)
     evaluate: Evaluate = Field(default_factory=Evaluate)
     gates: Gates
     registry: Registry = Field(default_factory=Registry)

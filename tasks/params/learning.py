@@ -110,6 +110,17 @@ class Search(Section):
         return self
 
 
+class Retrain(Section):
+    """What a new model may learn from an older one; what was learned from it competes with what was not, and is judged alike."""
+
+    start: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$",
+        description="champion, another alias or a version (v3): recipes that need a champion (warm_start, distillation …) learn "
+        "from it, and `recipes: auto` tries some. It is looked up when the rows or the parameters change. Null: from none.",
+    )
+
+
 class Resources(Section):
     """What a trial may use."""
 

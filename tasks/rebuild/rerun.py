@@ -21,7 +21,7 @@ from tasks.rebuild.checkout import check_out, write_params
 from tasks.rebuild.compare import TABLES, Comparison, compare
 from tasks.rebuild.record import Record
 from tasks.rebuild.tables import restore
-from tasks.registry import CorruptError
+from tasks.registry import CorruptError, Registry
 from tasks.sources.download import is_remote
 from tasks.sources.files import DOWNLOADS, MIRROR_VARIABLE
 
@@ -30,6 +30,7 @@ log = logging.getLogger("equipoise")
 TOLERANCE = 0.01
 INGESTED = "data/ingest"
 SEARCHED = "data/tune"
+STARTED = "data/start"
 LINES_OF_A_FAILURE = 15
 
 
@@ -44,7 +45,10 @@ class Rebuilt:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for: from which repository, whether its uncommitted changes may run, whether to skip the search."""
+    """What is asked for: from which repository, whether its uncommitted changes may run, whether to skip the search.
+
+    `registry` has the versions that it may have learned from.
+    """
 
     root: Path
     repository: str | None = None
@@ -52,6 +56,7 @@ class Wanted:
     refit: bool = False
     tolerance: float = TOLERANCE
     keep: Path | None = None
+    registry: Registry | None = None
 
 
 def rebuild(record: Record, wanted: Wanted) -> Rebuilt:
@@ -69,6 +74,7 @@ def rebuild(record: Record, wanted: Wanted) -> Rebuilt:
         refit = wanted.refit or _by_the_clock(params)
         data = _bring_data(record, wanted.root, root, params)
         stages = _stages(root)
+        _bring_start(record, wanted, root)
         if data != "its source":
             stages.remove("ingest")
         if refit:
@@ -117,6 +123,34 @@ def _bring_data(record: Record, source: Path, root: Path, params: dict[str, Any]
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(file.absolute())
     return "its source"
+
+
+def _bring_start(record: Record, wanted: Wanted, root: Path) -> None:
+    """Put what the version learned from into the clone: the very version that it names, not what an alias points to now.
+
+    One that did not know what it could learn from has nothing to bring.
+    """
+    note = record.document("start")
+    if not note:
+        return
+    folder = root / STARTED
+    name = record.outputs.get(STARTED)
+    if name is not None and restore(wanted.root, name, folder) is not None:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    shutil.copy(record.directory / "start.json", folder / "start.json")
+    if note["version"] is None:
+        return
+    older = f"{note['name']}@{note['version']}"
+    if wanted.registry is None:
+        raise InputError(f"{record.reference} learned from {older}, which is not with DVC any more.")
+    loaded = wanted.registry.load(str(note["name"]), str(note["version"]))
+    if loaded.manifest.digest != note["digest"]:
+        raise CorruptError(
+            f"{record.reference} learned from {older}, and what the registry has under that name is another."
+        )
+    shutil.copytree(loaded.directory / "predictor", folder / "predictor")
 
 
 def _check_rows(record: Record, root: Path) -> None:

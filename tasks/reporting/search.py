@@ -39,6 +39,7 @@ class Row:
     trial: int
     training: int
     recipe: str
+    champion: str
     learner: str
     baseline: str
     chosen: bool
@@ -198,6 +199,7 @@ def _row(
         trial=int(trial["trial"]),
         training=int(trial.get("training", trial["trial"])),
         recipe=recipe,
+        champion=str(trial.get("champion") or ""),
         learner=str(trial["learner"]),
         baseline=BASELINE_WORDS.get(recipe, "") if recipe in BASELINES else "",
         chosen=chosen,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +21,15 @@ GAPS = frozenset({
     "demographic_parity_difference", "equalized_odds_difference", "equal_opportunity_difference",
     "demographic_parity_ratio", "equalized_odds_ratio",
 })  # fmt: skip
-ROUND: tuple[Aim, ...] = ("group_gap", "rare_classes", "worst_group", "calibration", "rare_classes", "ranking")
+ROUND: tuple[Aim, ...] = (
+    "continuity",
+    "group_gap",
+    "rare_classes",
+    "worst_group",
+    "calibration",
+    "rare_classes",
+    "ranking",
+)
 """The order in which the aims take turns for the room that there is."""
 
 SHARE = 2 / 3
@@ -33,7 +41,8 @@ class Situation:
     """What the choice follows from: the training rows, the learners, and what is asked.
 
     `cells` are the rows per class and group; classes are what rows are balanced by. `trials` is None without a limit;
-    `spared` are learners too slow to try with everything.
+    `spared` are learners too slow to try with everything. `champion` is the version to learn from, empty where there is
+    none, `objection` says why a recipe cannot, and `warm` is the learner that can start from its weights.
     """
 
     task: Task
@@ -45,6 +54,9 @@ class Situation:
     subject_to: Mapping[str, float]
     trials: int | None
     spared: tuple[str, ...] = ()
+    champion: str = ""
+    objection: Callable[[Recipe], str] = lambda _: "there is no champion"
+    warm: str = ""
 
     @property
     def class_rows(self) -> list[int]:
@@ -121,6 +133,7 @@ def _wanted(s: Situation) -> dict[Aim, tuple[bool, str]]:
     groups = (False, "the data have no sensitive attribute") if not s.sensitive else None
     unequal = f"the largest class has {s.ratio:.3g} times the rows of the smallest"
     return {
+        "continuity": (bool(s.champion), f"there is champion {s.champion} to learn from" if s.champion else "no champion is learned from"),
         "rare_classes": (s.ratio >= 1.5, unequal),
         "group_gap": groups or ((True, f"{gaps[0]} is asked for") if gaps else (False, "no gap between groups is asked for")),
         "worst_group": groups
@@ -134,7 +147,10 @@ def _misfit(entry: Published, s: Situation) -> str:
     """Why the recipe does not fit the data, as a clause; empty if it does."""
     recipe, made = parse(entry.name), entry.made
     try:
-        recipe.check(s.task, s.sensitive, s.image, entry.name)
+        recipe.check(
+            s.task, s.sensitive, s.image, entry.name,
+            champion=s.objection(recipe) if recipe.reads_champion else "",
+        )  # fmt: skip
     except InputError as error:
         return str(error).removeprefix(f"{entry.name}: ").split(". ")[0].rstrip(".")
     lacking = [
@@ -187,7 +203,7 @@ def _calibrated(recipe: Recipe, name: str) -> str:
 def _trainings(name: str, s: Situation) -> list[Training]:
     """What has to be trained for the recipe: nothing new where another differs only in what is adjusted afterwards."""
     recipe = parse(name)
-    return [(recipe.trained, one) for one in takers(recipe, s.learners, s.image, s.spared)]
+    return [(recipe.trained, one) for one in takers(recipe, s.learners, s.image, s.spared, s.warm)]
 
 
 def _within(fitting: Mapping[Aim, Sequence[Fitting]], s: Situation) -> tuple[list[Pick], list[Pick]]:

@@ -14,6 +14,7 @@ from models.learners import resolve_learners, spared_learners
 from models.partners import cautions
 from models.recipe import BASELINES, Recipe, competitors, parse
 from models.schema import Schema
+from tasks.champion import Champion
 from tasks.params import AUTO, Search
 from tasks.search.auto import Pick, Situation, picks
 from tasks.search.objective import goal_of
@@ -56,17 +57,24 @@ class Entrants:
                 log.warning("search: %s: %s", name, caution)
 
 
+NOBODY = "retrain.start names no version"
 NAMED, BASELINE = "named in params.yaml", "a baseline, which always competes"
 
 
 def entrants(
-    search: Search, schema: Schema, learners: Sequence[str] = ("auto",), train: Callable[[], pd.DataFrame] | None = None
+    search: Search,
+    schema: Schema,
+    learners: Sequence[str] = ("auto",),
+    train: Callable[[], pd.DataFrame] | None = None,
+    champion: Champion | str = NOBODY,
 ) -> Entrants:
     """Who competes on these data.
 
     A recipe named in params.yaml that does not fit them (it needs groups, or a table, or another kind of target) is an
     InputError, or is left out, as `search.unsuitable` asks. `auto` picks among the published recipes by the training
     rows, the learners (as in params.yaml) and what the search is asked for; `train` gives the rows when they are needed.
+    `champion` is the one to learn from, or why there is none. A recipe that cannot learn from it is left out, or an error,
+    like one that does not fit the data.
     Of a number nothing is decided, so no baseline moves a threshold.
     """
     goal_of(search, schema, aloud=False)
@@ -76,7 +84,7 @@ def entrants(
         try:
             recipe.check(
                 schema.target.kind, bool(schema.sensitive), image, f"params.yaml: search.recipes: {name}",
-                schema.unlabelled is not None,
+                schema.unlabelled is not None, _objection(recipe, champion),
             )  # fmt: skip
         except InputError as error:
             moot = name in BASELINES and not all(schema.target.kind in part.tasks for part in recipe.everything())
@@ -85,11 +93,11 @@ def entrants(
             found.append(Pick(name, False, str(error)))
             continue
         recipes[name] = recipe
-        found.append(Pick(name, True, BASELINE if name in BASELINES else NAMED))
+        found.append(Pick(name, True, BASELINE if name in BASELINES else _named(recipe, champion)))
     if AUTO in search.recipes or search.recipes == AUTO:
         if train is None:
             raise TypeError("search.recipes: auto needs the training rows")
-        situation = _situation(search, schema, tuple(learners), image, train())
+        situation = _situation(search, schema, tuple(learners), image, train(), champion)
         for pick in picks(situation):
             if pick.recipe not in recipes:
                 found.append(pick)
@@ -109,7 +117,12 @@ def entrant(search: Search, name: str) -> Recipe:
 
 
 def _situation(
-    search: Search, schema: Schema, learners: tuple[str, ...], image: bool, train: pd.DataFrame
+    search: Search,
+    schema: Schema,
+    learners: tuple[str, ...],
+    image: bool,
+    train: pd.DataFrame,
+    champion: Champion | str,
 ) -> Situation:
     """What `auto` picks by."""
     target, goal = schema.target, goal_of(search, schema, aloud=False)
@@ -129,4 +142,26 @@ def _situation(
         subject_to=goal.subject_to,
         trials=search.budget.trials,
         spared=spared_learners(learners),
+        champion="" if isinstance(champion, str) else champion.version,
+        objection=lambda recipe: _objection(recipe, champion),
+        warm=warm_learner(champion),
     )
+
+
+def warm_learner(champion: Champion | str) -> str:
+    """The learner that can start from the champion's weights; empty where none can."""
+    return "" if isinstance(champion, str) else champion.learner
+
+
+def _objection(recipe: Recipe, champion: Champion | str) -> str:
+    """Why the recipe cannot learn from the champion, as a clause; empty where it can, or does not want to."""
+    if not recipe.reads_champion:
+        return ""
+    return champion if isinstance(champion, str) else champion.objection(recipe)
+
+
+def _named(recipe: Recipe, champion: Champion | str) -> str:
+    """Why a recipe competes that params.yaml names, and what it learns from."""
+    if isinstance(champion, str) or not recipe.reads_champion:
+        return NAMED
+    return f"{NAMED}; it learns from champion {champion.version}"

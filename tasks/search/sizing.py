@@ -28,7 +28,7 @@ def sizes(families: Sequence[Family], setting: Setting, tables: Mapping[str, Tab
         pair = family.pairs[0]
         chosen, split = learner(pair.learner), tables[table_of(pair.recipe)].split()
         plan = replace(setting.plan, device=device if chosen.accelerated else "cpu")
-        largest[pair.name] = chosen.largest_population(pair.recipe.trained, split, setting.inputs, plan)
+        largest[pair.name] = chosen.largest_population(pair.recipe.trained, split, setting.inputs_of(pair.recipe), plan)
     alone = [pair.name.replace("|", " on ") for pair in families if largest[pair.name] == 1]
     if alone:
         log.info("search: trained one by one: %s", ", ".join(alone))

@@ -103,15 +103,20 @@ def refusal(recipe: Recipe, name: str, image: bool) -> str | None:
     return None
 
 
-def takers(recipe: Recipe, learners: Sequence[str], image: bool, spared: Sequence[str] = ()) -> list[str]:
-    """The learners that train the recipe: of those that can, one that is spared only where it trains plainly or alone can."""
-    able = [one for one in learners if refusal(recipe, one, image) is None]
+def takers(
+    recipe: Recipe, learners: Sequence[str], image: bool, spared: Sequence[str] = (), warm: str = ""
+) -> list[str]:
+    """The learners that train the recipe: of those that can, one that is spared only where it trains plainly or alone can.
+
+    What starts from the champion is trained by `warm` alone, the learner of its nets.
+    """
+    able = [one for one in learners if refusal(recipe, one, image) is None and (recipe.start is None or one == warm)]
     plain = not recipe.in_training() and recipe.resample is None
     return [one for one in able if plain or one not in spared] or able
 
 
 def pairs(
-    recipes: Mapping[str, Recipe], learners: Sequence[str], image: bool, spared: Sequence[str] = ()
+    recipes: Mapping[str, Recipe], learners: Sequence[str], image: bool, spared: Sequence[str] = (), warm: str = ""
 ) -> tuple[Pair, ...]:
     """All pairs, in the order in which a search with few trials lets them in.
 
@@ -123,7 +128,7 @@ def pairs(
     clauses: dict[str, dict[str, str]] = {}
     for name, recipe in recipes.items():
         clauses[name] = {one: refusal(recipe, one, image) or "" for one in learners}
-        taking[name] = takers(recipe, learners, image, spared)
+        taking[name] = takers(recipe, learners, image, spared, warm)
     for one in learners:
         if not any(one in taken for taken in taking.values()):
             raise InputError(

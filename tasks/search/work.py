@@ -34,13 +34,23 @@ from tasks.scoring import attribute_ids, scored_rows, validation_metrics
 from tasks.search.campaign import Result, Run
 from tasks.search.deadline import Deadline
 
-TRAINING, UNLABELLED = "train", "unlabelled"
-"""Names of the training table as it is, and of the rows without a label; other tables are called by their resampler."""
+TRAINING, UNLABELLED, AS_FOR_CHAMPION = "train", "unlabelled", "@champion"
+"""Names of the training table as it is, and of the rows without a label; other tables are called by their resampler.
+
+The last is how the names end of tables that are encoded as for the champion."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What rows look like that are encoded as for the champion, for models that start from its weights."""
+
+    inputs: Input
+    scale: TargetScale | None
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What all trials of a search share besides the rows."""
+    """What all trials of a search share besides the rows. `warm` is about the recipes that start from the champion."""
 
     recipes: Mapping[str, Recipe]
     inputs: Input
@@ -50,6 +60,15 @@ class Setting:
     objective: str
     seed: int
     scale: TargetScale | None = None
+    warm: Encoded | None = None
+
+    def inputs_of(self, recipe: Recipe) -> Input:
+        """What the rows look like to the recipe's models."""
+        return self.inputs if recipe.start is None or self.warm is None else self.warm.inputs
+
+    def scale_of(self, recipe: Recipe) -> TargetScale | None:
+        """The unit of the recipe's numbers."""
+        return self.scale if recipe.start is None or self.warm is None else self.warm.scale
 
 
 @dataclass(frozen=True)
@@ -82,9 +101,10 @@ class Job:
         return self.adjusted or tuple(((self.recipe, values),) for values, _ in self.members)
 
 
-def table_of(recipe: Recipe) -> str:
-    """The name of the table that a recipe trains on."""
-    return recipe.resample.name if recipe.resample else TRAINING
+def table_of(recipe: Recipe, part: str = TRAINING) -> str:
+    """The name of the table that a recipe trains on, or of another part as it is encoded for the recipe."""
+    name = recipe.resample.name if recipe.resample and part == TRAINING else part
+    return name if recipe.start is None else f"{name}{AS_FOR_CHAMPION}"
 
 
 def carry_out(
@@ -106,9 +126,9 @@ def carry_out(
     deadline = deadline or Deadline(None)
     recipe, chosen = setting.recipes[job.recipe].trained, learner(job.learner)
     device = setting.plan.device if chosen.accelerated else "cpu"
-    train, valid, calib = (table(name).to(device) for name in (table_of(recipe), "valid", "calib"))
+    train, valid, calib = (table(table_of(recipe, part)).to(device) for part in (TRAINING, "valid", "calib"))
     if setting.schema.unlabelled is not None and recipe.reads_unlabelled:
-        train = train.joined(table(UNLABELLED).to(device))
+        train = train.joined(table(table_of(recipe, UNLABELLED)).to(device))
     who, reached = f"{job.recipe} on {job.learner}", [0]
 
     def watched(epoch: int, make: Callable[[], Checkpoint]) -> None:
@@ -122,7 +142,7 @@ def carry_out(
     deadline.begin(count)
     members = [Member(values, seed) for values, seed in job.members]
     try:
-        outcomes = chosen.fit(recipe, members, train, valid, setting.inputs, plan, resume, watched)
+        outcomes = chosen.fit(recipe, members, train, valid, setting.inputs_of(recipe), plan, resume, watched)
         with deadline.scoring():
             statistics = Statistics.of(ended_on(recipe, train))
             return [
@@ -174,14 +194,15 @@ def _metrics(
     """All metrics on validation rows, adjusters fitted on calibration rows, and how well the rows know the objective."""
     states, _ = fit_adjusters(recipe.adjust, calib_scores, calib, statistics)
     scores = apply_adjusters(recipe.adjust, states, valid_scores, valid.groups)
-    scored = scored_rows(scores, valid, setting.scale)
+    scale = setting.scale_of(recipe)
+    scored = scored_rows(scores, valid, scale)
     low, high = _interval(scored, valid, setting)
     error = None
     if low is not None and high is not None:
         error = (high - low) / 2 / NormalDist().inv_cdf(0.5 + setting.evaluate.confidence / 2)
     chance = ece_by_chance(scored, setting.evaluate.calibration_bins) if isinstance(scored, Scored) else None
     return {
-        **validation_metrics(scores, valid, setting.schema, setting.evaluate, setting.scale),
+        **validation_metrics(scores, valid, setting.schema, setting.evaluate, scale),
         "ece_by_chance": chance,
         "objective_low": low, "objective_high": high, "objective_error": error,
     }  # fmt: skip

@@ -74,6 +74,11 @@ def toy_predictor(rows: pd.DataFrame, schema: Schema, seed: int = 0) -> Predicto
     return Predictor(preprocessor, tuple(o.model for o in outcomes), (), (), "none")
 
 
+def nothing_to_learn_from(root: Path) -> None:
+    """What the stage `start` leaves where no version is named."""
+    write_json(root / "data/start/start.json", {"name": None, "version": None, "digest": None, "why": "none is named"})
+
+
 @pytest.fixture(scope="session")
 def trained_copies(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[str, ...]], Path]:
     """Working copies by classes, made once."""
@@ -87,6 +92,7 @@ def trained_copies(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[
             for folder in ("ingest", "split", "train/predictor"):
                 (root / "data" / folder).mkdir(parents=True)
             write_json(root / "data/ingest/schema.json", schema.model_dump(mode="json"))
+            nothing_to_learn_from(root)
             write_parquet(root / "data/ingest/rows.parquet", rows)
             split = pd.DataFrame({"row_id": rows["row_id"], "part": pd.array(parts, dtype="string")})
             write_parquet(root / "data/split/split.parquet", split)

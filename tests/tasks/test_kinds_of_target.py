@@ -11,10 +11,11 @@ from models.metrics.names import BALANCED, names_for
 from models.metrics.profile import Profile
 from models.predictor import Predictor
 from models.preprocess import Preprocessor
-from tasks import audit, evaluate, gate, ingest, report, resample, split, train, tune, validate
+from tasks import audit, evaluate, gate, ingest, report, resample, split, start, train, tune, validate
 from tasks.params import Params, load_params
 from tasks.parts import read_rows, read_schema, rows_of
 from tasks.predict import score
+from tasks.search.encoding import encode
 from tasks.search.entrants import entrants
 from tasks.search.objective import goal_of
 from tasks.search.work import Job, Setting, carry_out
@@ -50,9 +51,10 @@ def choose(params: Params, root: Path) -> dict:
     # What `auto` picks suits this kind of target; the plain training alone is carried out below.
     assert all(schema.target.kind in part.tasks for recipe in found.recipes.values() for part in recipe.everything())
     recipes = {"none": found.recipes["none"]}
-    competing = tune.pairs(recipes, ("mlp", "trees"), False)
     inputs = {"rows": root / "data/ingest/rows.parquet", "split": root / "data/split/split.parquet"}
-    preprocessor, tables = tune._encode(params, {**inputs, "resampled": root / "data/resample"}, schema, competing)
+    preprocessor, tables = encode(
+        params, {**inputs, "resampled": root / "data/resample"}, schema, list(recipes.values()), None
+    )
     plan = tune.Plan(budget=3, hidden=(16,))
     setting = Setting(
         recipes, preprocessor.inputs, plan, schema, params.evaluate, goal.metric, 0,
@@ -91,7 +93,7 @@ def test_every_stage_serves_this_kind_of_target(kind, repository, tmp_path, capl
     def run(stage: Stage) -> None:
         stage.execute(params, tmp_path)
 
-    for module in (ingest, validate, split, resample):
+    for module in (ingest, validate, split, start, resample):
         run(module.STAGE)
     schema = read_schema(tmp_path / "data/ingest")
     assert schema.target.kind == kind

@@ -38,6 +38,8 @@ search:
   budget:
     trials: 24
 
+retrain: {}
+
 evaluate: {}
 
 gates:

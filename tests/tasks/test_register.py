@@ -16,6 +16,7 @@ from tasks.params import Params, parse_params
 from tasks.register import STAGE
 from tasks.registry import Registry, open_registry
 from tasks.registry.registry import StoredRegistry
+from tests.tasks.conftest import nothing_to_learn_from
 
 Make = Callable[..., Path]
 
@@ -54,6 +55,7 @@ def working_copy(tmp_path: Path) -> Make:
             {"source": {"format": "csv", "files": [{"name": "https://u:secret@host/toy.csv"}]}},
         )
         pd.DataFrame({"row_id": [0, 1], "x": [1.0, 2.0]}).to_parquet(data / "ingest/rows.parquet")
+        nothing_to_learn_from(tmp_path)
         (data / "split").mkdir(exist_ok=True)
         pd.DataFrame({"row_id": [0, 1], "part": ["train", "test"]}).to_parquet(data / "split/split.parquet")
         write(data / "tune/trials.json", {"trials": []})
@@ -92,7 +94,7 @@ def test_a_pass_becomes_a_version_and_the_champion(working_copy):
     }  # fmt: skip
     assert set(loaded.manifest.files) == {
         "predictor/predictor.json", "predictor/weights.safetensors", "params.json", "identity.json", "schema.json", "card.json",
-        "trials.json", "choice.json", "train.json", "evaluation.json", "metrics.json", "profile.json", "audit.json", "verdict.json", "report.html",
+        "trials.json", "choice.json", "start.json", "train.json", "evaluation.json", "metrics.json", "profile.json", "audit.json", "verdict.json", "report.html",
     }  # fmt: skip
     assert loaded.manifest.summary["metrics"]["balanced_accuracy"] == 0.8
     weights = (root / "data/train/predictor/weights.safetensors").read_bytes()

@@ -16,7 +16,9 @@ from tasks.resample import STAGE
 from tasks.sources.parquet import write_parquet
 from tasks.split import STAGE as SPLIT
 from tasks.stage import read_json, write_json
+from tasks.start import STAGE as START
 from tasks.validate import STAGE as VALIDATE
+from tests.tasks.conftest import nothing_to_learn_from
 
 CLASSES, GROUPS, COUNT = ("no", "yes"), ("A", "B", "never seen"), 400
 
@@ -53,6 +55,7 @@ def root(tmp_path: Path) -> Path:
     )
     write_parquet(tmp_path / "data/ingest/rows.parquet", rows)
     write_json(tmp_path / "data/ingest/schema.json", schema.model_dump())
+    nothing_to_learn_from(tmp_path)
     part = np.resize(["train", "train", "train", "valid", "calib", "test"], COUNT)
     write_parquet(tmp_path / "data/split/split.parquet", pd.DataFrame({"row_id": rows["row_id"], "part": part}))
     return tmp_path
@@ -157,7 +160,7 @@ def test_after_the_stages_before_it(name, tmp_path, request, monkeypatch):
     if name != "lending":
         monkeypatch.setenv("EQUIPOISE_MIRROR", str(request.getfixturevalue("mirror")))
     chosen = params("random_over", "random_under", "smote", data={"name": name})
-    for stage in (INGEST, VALIDATE, SPLIT, STAGE):
+    for stage in (INGEST, VALIDATE, SPLIT, START, STAGE):
         stage.execute(chosen, tmp_path)
     schema = read_schema(tmp_path / "data/ingest")
     parts = pd.read_parquet(tmp_path / "data/split/split.parquet").set_index("row_id")["part"]

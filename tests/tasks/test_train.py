@@ -11,6 +11,7 @@ from models.predictor import Predictor
 from models.schema import Column, Schema, Target
 from tasks.params import parse_params
 from tasks.train import STAGE
+from tests.tasks.conftest import nothing_to_learn_from
 
 torch.set_num_threads(1)
 
@@ -49,6 +50,7 @@ def working_copy(tmp_path_factory):
     for name in ("ingest", "split", "resample", "tune"):
         (root / "data" / name).mkdir(parents=True)
     table.to_parquet(root / "data/ingest/rows.parquet")
+    nothing_to_learn_from(root)
     (root / "data/ingest/schema.json").write_text(schema.model_dump_json())
     parts = np.array(["train"] * 6 + ["valid"] * 2 + ["calib", "test"])[np.arange(1000) % 10]
     pd.DataFrame({"row_id": table["row_id"], "part": parts}).to_parquet(root / "data/split/split.parquet")

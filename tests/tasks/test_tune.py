@@ -29,6 +29,7 @@ from tasks.search import tuner
 from tasks.search.cluster import cluster, shares
 from tasks.search.ledger import Ledger
 from tasks.tune import STAGE
+from tests.tasks.conftest import nothing_to_learn_from
 
 pytestmark = pytest.mark.slow
 torch.set_num_threads(1)
@@ -85,6 +86,7 @@ def write_data(root, rows=500):
     table.to_parquet(root / "data/ingest/rows.parquet")
     (root / "data/ingest/schema.json").write_text(schema.model_dump_json())
     pd.DataFrame({"row_id": table["row_id"], "part": parts}).to_parquet(root / "data/split/split.parquet")
+    nothing_to_learn_from(root)
     doubled.to_parquet(root / "data/resample/random_over.parquet")
     return root
 

@@ -15,6 +15,7 @@ from tasks.params import Data, Params, Search, Split, Target, parse_params
 from tasks.parts import read_rows, read_schema, rows_of
 from tasks.search.entrants import entrants
 from tasks.search.work import Job, Setting, carry_out
+from tests.tasks.conftest import nothing_to_learn_from
 
 torch.set_num_threads(1)
 ROWS, WITHOUT = 700, 200
@@ -46,6 +47,7 @@ def used(source, tmp_path_factory):
     table, summary = split.split_rows(rows, schema, Split(), 0)
     split.write(root / "data" / "split", table, summary)
     (root / "data/resample").mkdir()
+    nothing_to_learn_from(root)
     return root
 
 

@@ -1,20 +1,23 @@
 """Every method found trains a tiny population: alone as in company, resumed as uninterrupted, without asking the host."""
 
 import dataclasses
+import functools
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from models.adjustment import average
 from models.balancing import catalogue
 from models.balancing.averaging import WeightAverager
 from models.balancing.component import WeightAdjuster
 from models.balancing.rules import distinct
 from models.data import Split
-from models.learners.learner import Input, Member, Plan
+from models.learners.learner import Input, Member, Model, Plan
 from models.learners.population import Population
 from models.learners.torch import MLP, ResNet32, TabM
 from models.recipe import parse
+from models.schema import CLASSES
 
 torch.set_num_threads(1)
 
@@ -100,7 +103,29 @@ def trainer(method):
         train = dataclasses.replace(train, synthetic=torch.arange(360) >= 200)
     if "unlabelled" in method.needs:
         train = train.joined(table(120, 2).unlabelled())
-    return lambda chosen, **o: MLP().fit(recipe, chosen, train, valid, Input(4, (3,)), PLAN, **o), valid
+    plan = PLAN
+    if recipe.reads_champion:
+        plan, train = with_champion(train, valid)
+    return lambda chosen, **o: MLP().fit(recipe, chosen, train, valid, Input(4, (3,)), plan, **o), valid
+
+
+@functools.cache
+def champion_of(task: str) -> tuple[Model, ...]:
+    """A trained net for this kind of target."""
+    train, valid = (
+        (table(160, 0), table(60, 1))
+        if task == "multiclass"
+        else (of_kind(table(160, 0), task), of_kind(table(60, 1), task))
+    )
+    chosen = Member({"learning_rate": 2e-3, "weight_decay": 0.01}, 3)
+    return (MLP().fit(parse("none"), [chosen], train, valid, Input(4, (3,)), PLAN)[0].model,)
+
+
+def with_champion(train: Split, valid: Split) -> tuple[Plan, Split]:
+    """A plan with a champion to start from, and the training rows with what it says of them."""
+    models = champion_of(train.task)
+    said = average(models, train).log_probabilities.float() if train.task in CLASSES else None
+    return dataclasses.replace(PLAN, champion=models), dataclasses.replace(train, champion=said)
 
 
 def members(method, count):
@@ -140,7 +165,10 @@ def test_trains_for_every_kind_of_target_that_it_serves(method, task, learner):
     train, valid = of_kind(table(160, 0), task), of_kind(table(60, 1), task)
     recipe = parse(method.name)
     # A phase that validation rows cannot judge leaves no history.
-    plan = dataclasses.replace(PLAN, budget=2 + any(phase.pretext is not None for phase in recipe.phases))
+    plan = PLAN
+    if recipe.reads_champion:
+        plan, train = with_champion(train, valid)
+    plan = dataclasses.replace(plan, budget=2 + any(phase.pretext is not None for phase in recipe.phases))
     outcomes = learner.fit(recipe, members(method, 2), train, valid, Input(4, (3,)), plan)
     assert [o.error for o in outcomes] == [None, None]
     for outcome in outcomes:
@@ -163,12 +191,14 @@ def test_trains_on_an_accelerator(method):
     fit, valid = trainer(method)
     outcome = fit(members(method, 1))[0]
     recipe = parse(method.name)
-    on_cuda = dataclasses.replace(PLAN, device="cuda")
+    train, valid_rows = rows_for(method, 360, 0), rows_for(method, 120, 1)
+    plan = PLAN
+    if recipe.reads_champion:
+        plan, train = with_champion(train, valid_rows)
+    on_cuda = dataclasses.replace(plan, device="cuda")
     if "image" in method.needs:
         pytest.skip("mixed precision of a convolutional net on 64 images agrees only roughly")
-    there = MLP().fit(
-        recipe, members(method, 1), *(rows_for(method, *r) for r in ((360, 0), (120, 1))), Input(4, (3,)), on_cuda
-    )[0]
+    there = MLP().fit(recipe, members(method, 1), train, valid_rows, Input(4, (3,)), on_cuda)[0]
     found, other = outcome.model.logits(valid), there.model.logits(valid)
     if valid.task != "regression":
         found, other = torch.softmax(found, -1), torch.softmax(other, -1)

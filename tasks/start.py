@@ -1,0 +1,83 @@
+"""start: take the version that this run may learn from out of the registry, and pin it: which it is, and its predictor."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from models.errors import EquipoiseError, InputError
+from models.predictor import Predictor
+from models.schema import Schema
+from tasks.champion import NOTE, PREDICTOR, unfit
+from tasks.params import Params
+from tasks.parts import read_schema
+from tasks.registry import Loaded, Registry, open_registry
+from tasks.stage import Paths, Stage, replacing, write_json
+
+log = logging.getLogger("equipoise")
+
+
+def run(params: Params, inputs: Paths, outputs: Paths) -> None:
+    """Write start.json, with the version or why there is none, and that version's predictor.
+
+    It is looked up when the rows or the parameters change, and stays what it was until then: so the model that a run
+    makes champion is not what the same run starts from when it is told again. A version that `retrain.start` names must
+    be there; a champion that is not there, or does not fit these rows any more, is said.
+    """
+    schema, asked = read_schema(inputs["schema"].parent), params.retrain.start
+    with replacing(outputs["start"]) as folder:
+        folder.mkdir()
+        if asked is None:
+            write_json(folder / NOTE, _note("retrain.start names no version"))
+            return
+        registry = open_registry(params.registry.url, outputs["start"].parents[1])
+        note = take(registry, params.model_name, asked, schema, folder)
+        write_json(folder / NOTE, note)
+    if note["why"]:
+        log.warning("start: nothing to learn from: %s", note["why"])
+    else:
+        log.info("start: recipes may learn from %s@%s", note["name"], note["version"])
+
+
+def take(registry: Registry, name: str, asked: str, schema: Schema, folder: Path) -> dict[str, Any]:
+    """Copy the predictor of a version, or of what an alias points to, into the folder, and say which it was, or why none."""
+    which = registry.aliases(name).get(asked, asked)
+    if which not in registry.versions(name):
+        if which != asked or not asked[1:].isdigit():
+            return _note(f"{name} has no version '{asked}' yet")
+        raise InputError(
+            f"params.yaml: retrain.start: {name} has no version '{asked}'. See: equipoise registry list {name}."
+        )
+    try:
+        loaded = registry.load(name, which)
+        predictor = Predictor.load(loaded.directory / PREDICTOR)
+    except (EquipoiseError, OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        reason = str(error) if isinstance(error, EquipoiseError) else f"{type(error).__name__}: {error}"
+        return _note(f"{name}@{which} cannot be read: {reason}")
+    if why := unfit(predictor, schema):
+        return _note(f"{name}@{which} does not fit these data: {why}")
+    copy(loaded, folder)
+    return {"name": name, "version": which, "digest": loaded.manifest.digest, "why": ""}
+
+
+def copy(loaded: Loaded, folder: Path) -> None:
+    """A version's predictor, into the folder."""
+    shutil.copytree(loaded.directory / PREDICTOR, folder / PREDICTOR)
+
+
+def _note(why: str) -> dict[str, Any]:
+    return {"name": None, "version": None, "digest": None, "why": why}
+
+
+STAGE = Stage(
+    name="start",
+    run=run,
+    sections=("data", "registry", "retrain"),
+    inputs={"schema": "data/ingest/schema.json", "split": "data/split/split.parquet"},
+    outputs={"start": "data/start"},
+)
+
+if __name__ == "__main__":
+    STAGE.main()

@@ -1,0 +1,237 @@
+"""A model is retrained on later rows, from the champion and from scratch, and both are judged by one search and one gate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models.errors import InputError
+from models.preprocess import Preprocessor
+from models.recipe import parse
+from tasks import audit, evaluate, gate, ingest, register, resample, split, start, train, tune, validate
+from tasks.champion import Champion, encoded, read_champion
+from tasks.params import Model, Params, Resources, Retrain, Search, parse_params, read_yaml
+from tasks.parts import read_rows, read_schema, rows_of
+from tasks.rebuild.lineage import as_tree, stations
+from tasks.rebuild.record import read_record
+from tasks.rebuild.rerun import Wanted, _bring_start
+from tasks.registry import open_registry
+from tasks.search.cluster import cluster
+from tasks.search.entrants import entrants
+from tasks.stage import read_json, write_json
+from tests.tasks.conftest import toy_schema
+
+LEARNED = ["warm_start", "shrink_and_perturb", "warm_start_distillation_ema_bias_correction"]
+SMALL: dict[str, Any] = {
+    "checks": [{"check": "rows_per_class", "at_least": 10, "severity": "error"}],
+    "model": {"learners": ["mlp"], "hidden": [16], "epochs": 3, "refits": 2},
+    "evaluate": {"bootstrap": 50, "intersections": False},
+    "gates": {"rules": [{"metric": "roc_auc", "at_least": 0.5}, {"metric": "roc_auc", "worse_by_at_most": 0.5}]},
+    "resources": {"concurrent_trials": 1},
+}
+
+
+def params(
+    root: Path, recipes: list[Any], until: str | None = None, since: str | None = None, **sections: Any
+) -> Params:
+    """A small search on some months of the embedded data."""
+    search = {
+        "recipes": recipes,
+        "budget": {"trials": max(2, len(recipes) + 1)},
+        "rounds": 1,
+        "rungs": 1,
+        "subject_to": {},
+    }
+    return parse_params(
+        {
+            **SMALL, "data": {"name": "lending", "rows": 1500, "until": until, "since": since}, "search": search,
+            "registry": {"url": f"file://{root}/registry", "name": "loans"}, **sections,
+        }
+    )  # fmt: skip
+
+
+def write_report(root: Path) -> None:
+    (root / "data/report").mkdir(exist_ok=True)
+    (root / "data/report/report.html").write_text("<p>report</p>")
+
+
+def retrained(root: Path, chosen: Params) -> dict[str, Any]:
+    """All stages but the drawing of the report; the choice."""
+    for stage in (ingest, validate, split, start, resample, tune, train, evaluate, audit, gate):
+        stage.STAGE.execute(chosen, root)
+    write_report(root)
+    register.STAGE.execute(chosen, root)
+    found: dict[str, Any] = read_json(root / "data/tune/choice.json")
+    return found
+
+
+@pytest.fixture(scope="module")
+def one_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One Ray for all searches of the module."""
+    with cluster(Resources(concurrent_trials=1), "cpu", 0, tmp_path_factory.mktemp("ray") / "ray.json"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def first(one_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working copy with a champion that was trained on the earlier rows."""
+    root = tmp_path_factory.mktemp("first")
+    retrained(root, params(root, ["none"], until="2024-07-01"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def second(first: Path) -> Path:
+    """The same copy, retrained on later rows: from the champion in several ways, and from scratch."""
+    retrained(first, params(first, LEARNED, since="2024-04-01", retrain={"start": "champion"}))
+    return first
+
+
+def test_learned_and_fresh_models_compete_in_one_search_and_the_record_says_which_learned_from_what(second):
+    record = read_json(second / "data/tune/trials.json")
+    by_recipe = {trial["recipe"]: trial for trial in record["trials"]}
+    assert set(by_recipe) == {"none", "prior_threshold", *LEARNED}
+    assert all(trial["status"] == "finished" for trial in record["trials"])
+    for name, trial in by_recipe.items():
+        assert trial.get("champion") == ("v1" if name in LEARNED else None)
+    why = {entry["recipe"]: entry["why"] for entry in record["recipes"]}
+    assert why["warm_start"] == "named in params.yaml; it learns from champion v1"
+    scores = {name: by_recipe[name]["metrics"]["log_loss"] for name in ("none", *LEARNED)}
+    assert len(set(scores.values())) == len(scores), "each way of learning gives another model"
+    # Three epochs are few: who begins with what the champion knows is ahead of who begins anew.
+    assert scores["warm_start"] < scores["none"]
+
+
+def test_the_verdict_is_about_the_same_rows_and_the_same_champion(second):
+    verdict = read_json(second / "data/gate/verdict.json")
+    assert verdict["champion"]["version"] == "v1"
+    assert verdict["verdict"] == "pass"
+    registration = read_json(second / "data/register/registration.json")
+    assert (registration["version"], registration["previous_champion"]) == ("v2", "v1")
+
+
+def test_a_version_says_what_it_learned_from_and_is_the_same_when_it_is_made_again(second, tmp_path):
+    record = read_record(open_registry(f"file://{second}/registry"), "loans@v2")
+    choice = record.document("choice")
+    assert choice["recipe"] in LEARNED
+    assert record.document("train")["champion"] == choice["champion"] == "v1"
+    assert "learned from loans@v1" in as_tree(stations(record))
+    assert record.document("start")["version"] == "v1"
+    # A clone in which the champion is v2 by now: what is brought back is v1.
+    registry = open_registry(f"file://{second}/registry")
+    for folder in ("ingest", "split", "resample", "tune"):
+        shutil.copytree(second / "data" / folder, tmp_path / "data" / folder)
+    _bring_start(record, Wanted(tmp_path, registry=registry), tmp_path)
+    chosen = params(second, LEARNED, since="2024-04-01", retrain={"start": "champion"})
+    train.STAGE.execute(chosen, tmp_path)
+    for name in ("weights.safetensors", "predictor.json"):
+        made = (tmp_path / "data/train/predictor" / name).read_bytes()
+        assert made == (record.directory / "predictor" / name).read_bytes()
+
+
+def test_a_start_that_is_not_what_was_recorded_is_never_used(second, tmp_path):
+    from tasks.registry import CorruptError
+
+    registry = open_registry(f"file://{second}/registry")
+    record = read_record(registry, "loans@v2")
+    note = record.document("start")
+    copy = tmp_path / "version"
+    shutil.copytree(record.directory, copy)
+    write_json(copy / "start.json", {**note, "digest": "0" * 64})
+    changed = replace(record, loaded=replace(record.loaded, directory=copy))
+    with pytest.raises(CorruptError, match=r"learned from loans@v1.*is another"):
+        _bring_start(changed, Wanted(tmp_path, registry=registry), tmp_path)
+
+
+def champion(root: Path, model: Model | None = None) -> Champion:
+    found = read_champion(
+        root / "data/start", read_schema(root / "data/ingest"), model or Model(learners=("mlp",), hidden=(16,))
+    )
+    assert isinstance(found, Champion)
+    return found
+
+
+def test_a_warm_started_net_without_a_step_says_what_the_champion_says(second):
+    """Its rows are encoded as for the champion, although the training rows are others."""
+    from models.adjustment import average
+    from models.learners.learner import Member, Plan
+    from models.learners.torch import MLP
+
+    known, schema = champion(second), read_schema(second / "data/ingest")
+    rows = rows_of(read_rows(second / "data/ingest"), second / "data/split", "train")
+    split_ = encoded(known.encoding(), rows, known)
+    plan = Plan(budget=1, hidden=(16,), champion=known.nets[:1])
+    still = Member({"learning_rate": 0.0, "weight_decay": 0.0}, 0)
+    model = MLP().fit(parse("warm_start"), [still], split_, split_, known.encoding().inputs, plan)[0].model
+    alone = replace(known, predictor=replace(known.predictor, models=known.nets[:1]))
+    torch.testing.assert_close(average([model], split_).log_probabilities.float(), alone.said(rows))
+    assert Preprocessor.fit(rows, schema, False).encode(rows).numeric.shape == split_.numeric.shape
+
+
+def test_what_cannot_learn_from_the_champion_is_left_out_with_the_reason_or_refused(second):
+    schema = read_schema(second / "data/ingest")
+    wide = champion(second, Model(learners=("mlp",), hidden=(32,)))
+    search = Search(recipes=("warm_start", "distillation"), unsuitable="leave_out")
+    found = {pick.recipe: pick for pick in entrants(search, schema, ("mlp",), champion=wide).picks}
+    assert found["distillation"].chosen
+    assert not found["warm_start"].chosen
+    assert "the champion's net has hidden [16], and here it would be [32]" in found["warm_start"].why
+    trees = champion(second, Model(learners=("trees",)))
+    assert "champion v1 is of the learner mlp, which model.learners leaves out" in trees.objection(parse("warm_start"))
+    with pytest.raises(InputError, match=r"'warm_start' learns from the champion, and retrain.start names no version"):
+        entrants(Search(recipes=("warm_start",)), schema, ("mlp",))
+
+
+def test_auto_goes_on_from_the_champion_where_there_is_one_and_not_otherwise(second):
+    schema, known = read_schema(second / "data/ingest"), champion(second, Model(hidden=(16,)))
+    rows = rows_of(read_rows(second / "data/ingest"), second / "data/split", "train")
+    search = Search(recipes="auto")
+    with_one = entrants(search, schema, ("auto",), lambda: rows, known)
+    learning = [name for name, recipe in with_one.recipes.items() if recipe.reads_champion]
+    assert learning
+    assert any("there is champion v1 to learn from" in pick.why for pick in with_one.picks if pick.chosen)
+    without = entrants(search, schema, ("auto",), lambda: rows)
+    assert not any(recipe.reads_champion for recipe in without.recipes.values())
+    assert {p.why for p in without.picks if p.recipe == "distillation"} == {"no champion is learned from"}
+
+
+def taken(root: Path, start_at: str | None, name: str = "loans") -> dict[str, Any]:
+    """What the stage `start` leaves in a copy of the working copy's rows."""
+    chosen = parse_params(
+        {
+            "search": {"recipes": ["none"]}, "gates": SMALL["gates"], "retrain": Retrain(start=start_at).model_dump(),
+            "registry": {"url": f"file://{root}/registry", "name": name},
+        }
+    )  # fmt: skip
+    start.STAGE.execute(chosen, root)
+    return json.loads((root / "data/start/start.json").read_text())
+
+
+def test_the_version_is_pinned_and_one_that_does_not_fit_is_said(second, tmp_path):
+    shutil.copytree(second / "registry", tmp_path / "registry")
+    for folder in ("ingest", "split"):
+        shutil.copytree(second / "data" / folder, tmp_path / "data" / folder)
+    assert taken(tmp_path, None)["why"] == "retrain.start names no version"
+    assert not (tmp_path / "data/start/predictor").exists()
+    assert taken(tmp_path, "champion")["version"] == "v2"
+    assert taken(tmp_path, "v1")["version"] == "v1"
+    assert (tmp_path / "data/start/predictor/weights.safetensors").exists()
+    assert taken(tmp_path, "champion", "others")["why"] == "others has no version 'champion' yet"
+    with pytest.raises(InputError, match="loans has no version 'v9'"):
+        taken(tmp_path, "v9")
+    write_json(tmp_path / "data/ingest/schema.json", toy_schema(("no", "yes")).model_dump(mode="json"))
+    assert "does not fit these data: it predicts" in taken(tmp_path, "champion")["why"]
+
+
+def test_params_say_what_may_be_named():
+    repository = Path(__file__).parents[2]
+    assert read_yaml(repository / "params.yaml")["retrain"] == {"start": None}
+    with pytest.raises(InputError, match=r"retrain\.start"):
+        parse_params({**SMALL, "search": {"recipes": ["none"]}, "retrain": {"start": "../v1"}})
