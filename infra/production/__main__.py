@@ -26,6 +26,9 @@ def main() -> int:
     parser.add_argument("--settings", type=Path, default=FILE, help="instead of infra/production.yaml")
     parser.add_argument("--install", action="store_true", help="install Debian's packages that are missing")
     parser.add_argument("--test", action="store_true", help="run two retrainings through a set of its own, and end it")
+    parser.add_argument(
+        "--faults", nargs="*", metavar="NAME", help="with --test: kill parts of the set instead, all or these"
+    )
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, _asked)
     signal.signal(signal.SIGINT, _asked)
@@ -33,6 +36,12 @@ def main() -> int:
         settings = load(given.settings)
         if given.install:
             _install(settings)
+        if given.faults is not None:
+            if not given.test:
+                raise InputError("--faults is for a set of its own: --test --faults")
+            from infra.production.faults import faults
+
+            return faults(settings, given.faults)
         if given.test:
             from infra.production.trial import trial
 

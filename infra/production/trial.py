@@ -53,34 +53,34 @@ def trial(given: Settings) -> int:
     with tempfile.TemporaryDirectory(prefix="equipoise-trial-") as folder:
         home = Path(folder)
         home.chmod(0o711)
-        root = _clone(home / "clone")
-        settings = _apart(given, home / "state")
-        _say(f"object storage: {settings.s3.use}")
-        with production(settings, root, _say) as (supervisor, variables), _logs_shown(settings.state):
+        root = clone(home / "clone")
+        settings = apart(given, home / "state")
+        say(f"object storage: {settings.s3.use}")
+        with production(settings, root, say) as (supervisor, variables), logs_shown(settings.state):
             server = Server(variables["PREFECT_API_URL"], supervisor.look)
-            _say("on demand: " + server.on_demand("retrain/on-demand", {"overrides": dict(SMALL)}))
+            say("on demand: " + server.on_demand("retrain/on-demand", {"overrides": dict(SMALL)}))
             scheduled = {"overrides": {**SMALL, "seed": 1}, "wait": True}
-            _say("on schedule: " + server.on_schedule("retrain/nightly", scheduled))
+            say("on schedule: " + server.on_schedule("retrain/nightly", scheduled))
             registered = _registered(settings, variables)
             if registered != ["v1", "v2"]:
                 raise EquipoiseError(f"expected the versions v1 and v2 in the S3 registry, found {registered}")
-            _say("registered: lending@v1 and lending@v2")
+            say("registered: lending@v1 and lending@v2")
             if settings.ray.use == "local":
-                _say(f"searches on the cluster of Ray: {_searches_on_ray(settings, variables)}")
+                say(f"searches on the cluster of Ray: {_searches_on_ray(settings, variables)}")
             promoted = {"reference": "lending@v1", "why": "trial"}
-            _say("on demand: " + server.on_demand("promote/on-demand", promoted))
+            say("on demand: " + server.on_demand("promote/on-demand", promoted))
         nothing_left(home)
-        with production(settings, root, _say) as (_, variables):
+        with production(settings, root, say) as (_, variables):
             runs = Server(variables["PREFECT_API_URL"], lambda: None).completed()
             if runs != 3:
                 raise EquipoiseError(f"the second start found {runs} finished runs in the database instead of 3")
             kept = _registered(settings, variables)
             if settings.s3.use == "ceph" and kept != registered:
                 raise EquipoiseError(f"the second start found {kept} in the registry instead of {registered}")
-            _say(f"second start: {runs} runs in the database, versions {', '.join(kept) or 'gone with the memory'}")
+            say(f"second start: {runs} runs in the database, versions {', '.join(kept) or 'gone with the memory'}")
         nothing_left(home)
         _no_secrets(settings.state, variables)
-    _say("production-test: passed")
+    say("production-test: passed")
     return 0
 
 
@@ -89,13 +89,16 @@ class Server(Api):
 
     def __init__(self, url: str, meanwhile: Callable[[], None]) -> None:
         super().__init__(url)
-        self._meanwhile = meanwhile
+        self.meanwhile = meanwhile
 
     def on_demand(self, name: str, parameters: Mapping[str, Any]) -> str:
         """A run of a deployment to its end: what its state says."""
-        deployment = self._deployment(name)
-        run = self.call(f"deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
-        return self._finished(run["id"])
+        return self.finished(self.begin(name, parameters))
+
+    def begin(self, name: str, parameters: Mapping[str, Any]) -> str:
+        """A run of a deployment, as soon as a worker takes it: its id."""
+        path = f"deployments/{self._deployment(name)['id']}/create_flow_run"
+        return str(self.call(path, {"parameters": parameters})["id"])
 
     def on_schedule(self, name: str, parameters: Mapping[str, Any]) -> str:
         """A schedule of every minute, the first run that comes of it, and no more of it once that has begun."""
@@ -106,11 +109,11 @@ class Server(Api):
             "deployments": {"id": {"any_": [made["deployment_id"]]}},
             "flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}},
         }
-        found = self._until("the scheduled run began", lambda: self.call("flow_runs/filter", runs))
+        found = self.until("the scheduled run began", lambda: self.call("flow_runs/filter", runs))
         self.call(f"{schedules}/{made['id']}", {"active": False}, "PATCH")
         if not found[0]["auto_scheduled"]:
             raise EquipoiseError("the run was not made by the scheduler")
-        return self._finished(found[0]["id"])
+        return self.finished(found[0]["id"])
 
     def completed(self) -> int:
         """How many runs are over."""
@@ -120,21 +123,24 @@ class Server(Api):
         found: dict[str, Any] = self.call(f"deployments/name/{name}")
         return found
 
-    def _finished(self, run: str) -> str:
+    def finished(self, run: str) -> str:
+        """What the state of a run says at its end. Raises EquipoiseError unless it is complete."""
+
         def over() -> dict[str, Any] | None:
             state: dict[str, Any] = self.call(f"flow_runs/{run}")["state"]
             return state if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
 
-        state = self._until("the run was over", over)
+        state = self.until("the run was over", over)
         if state["type"] != "COMPLETED":
             raise EquipoiseError(f"the run ended as {state['name']}: {state['message']}")
         return str(state["message"])
 
-    def _until(self, what: str, look: Callable[[], Any]) -> Any:
+    def until(self, what: str, look: Callable[[], Any]) -> Any:
+        """What `look` gives as soon as it gives something. Raises EquipoiseError after a long time."""
         end = time.monotonic() + PATIENCE_SECONDS
         found = None
         while not found:
-            self._meanwhile()
+            self.meanwhile()
             # A server that has died is started again.
             with contextlib.suppress(OSError, http.client.HTTPException):
                 found = look()
@@ -156,7 +162,7 @@ def nothing_left(home: Path) -> None:
             left.append(f"{process.pid} {' '.join(words)[:200]}")
     if left:
         raise EquipoiseError("still running: " + "; ".join(left))
-    _say("nothing is left running")
+    say("nothing is left running")
 
 
 def _registered(settings: Settings, variables: Mapping[str, str]) -> list[str]:
@@ -207,22 +213,23 @@ def _no_secrets(state: Path, variables: Mapping[str, str]) -> None:
     ]
     if open_to_others:
         raise EquipoiseError(f"others may read {', '.join(open_to_others)}")
-    _say("no secret is in the logs")
+    say("no secret is in the logs")
 
 
 @contextlib.contextmanager
-def _logs_shown(state: Path) -> Iterator[None]:
+def logs_shown(state: Path) -> Iterator[None]:
     """What the worker and the server said last, if something did not hold: the folder goes with the test."""
     try:
         yield
     except EquipoiseError:
         for name in ("prefect-server", "prefect-worker"):
             log = state / "logs" / f"{name}.log"
-            _say(f"the end of {log.name}:\n{log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors='replace')}")
+            say(f"the end of {log.name}:\n{log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors='replace')}")
         raise
 
 
-def _clone(root: Path) -> Path:
+def clone(root: Path) -> Path:
+    """The last commit of this working copy, in a folder of its own."""
     done = subprocess.run(
         ["git", "clone", "--quiet", str(ROOT), str(root)], capture_output=True, text=True, check=False
     )
@@ -231,7 +238,7 @@ def _clone(root: Path) -> Path:
     return root
 
 
-def _apart(given: Settings, state: Path) -> Settings:
+def apart(given: Settings, state: Path) -> Settings:
     """The same set on other ports and in a folder of its own; object storage in memory where Ceph is not installed."""
     ports = iter(_free_ports(4))
     use = "memory" if given.s3.use == "ceph" and ceph.missing() is not None else given.s3.use
@@ -259,5 +266,6 @@ def _free_ports(count: int) -> list[int]:
             one.close()
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """At once, as somebody may be waiting."""
     print(line, flush=True)

@@ -1,0 +1,156 @@
+"""`python -m infra.production --test --faults`: parts of a whole set are killed while a retraining searches, and it is registered.
+
+Every fault has a retraining of its own in one set, and is `survived` when the retraining ends registered and nothing that
+was finished is done again. What kills the flow, the S3 server or the registry's writers is in tests/.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from infra.production.production_set import production
+from infra.production.settings import Settings
+from infra.production.supervisor import Supervisor
+from infra.production.trial import SMALL, Server, apart, clone, logs_shown, nothing_left, say
+from models.errors import EquipoiseError, InputError, nearest
+
+DEPLOYMENT = "retrain/on-demand"
+LONGER: Mapping[str, Any] = {**SMALL, "search.budget": {"trials": 12}, "model.epochs": 8, "model.learners": ["mlp"]}
+"""A search that is long enough to be met in its midst."""
+
+FINISHED_BEFORE = 2
+"""Results of trainings that are kept before anything is killed."""
+
+
+@dataclass
+class Met:
+    """A set, and the retrainings that were asked of it."""
+
+    root: Path
+    server: Server
+    supervisor: Supervisor
+    seeds: int = 0
+    kept: dict[Path, int] = field(default_factory=dict)
+    repeated: set[str] = field(default_factory=set)
+
+    def begin(self, seed: int | None = None, **more: Any) -> str:
+        """A retraining with a seed of its own, or this one again."""
+        if seed is None:
+            self.seeds += 1
+        overrides = {**LONGER, "seed": 100 + (self.seeds if seed is None else seed)}
+        return self.server.begin(DEPLOYMENT, {"overrides": overrides, **more})
+
+    def until_it_searches(self) -> None:
+        """Until some trainings are finished and others are not; what is finished is watched from then on."""
+        self.kept, self.repeated = {}, set()
+        self.server.until("the search had results", lambda: len(self._results()) >= FINISHED_BEFORE)
+        self.kept = self._results()
+
+    def watch(self) -> None:
+        """A look at the set's processes, and at whether what was finished is written once more."""
+        self.supervisor.look()
+        now = self._results()
+        self.repeated |= {path.name for path, written in self.kept.items() if now.get(path, written) != written}
+
+    def kill(self, name: str) -> None:
+        """kill -9 of a program of the set and of all that it has started, as when its machine goes."""
+        first = psutil.Process(self.supervisor.process_of(name).pid)
+        family = [first, *first.children(recursive=True)]
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(family, timeout=10)
+        say(f"  {name}: killed, {len(family)} processes")
+
+    def registered(self, run: str) -> None:
+        """The run's end. Raises EquipoiseError unless it is registered and no finished training was repeated."""
+        said = self.server.finished(run)
+        if not said.startswith("registered lending@"):
+            raise EquipoiseError(f"the run ended with '{said}'")
+        if self.repeated:
+            raise EquipoiseError(f"finished trainings were repeated: {', '.join(sorted(self.repeated))}")
+
+    def _results(self) -> dict[Path, int]:
+        found = {}
+        for path in self.root.glob(".equipoise/search/*/results/*.json"):
+            with contextlib.suppress(FileNotFoundError):
+                found[path] = path.stat().st_mtime_ns
+        return found
+
+
+def _database(met: Met) -> None:
+    run = met.begin()
+    met.until_it_searches()
+    met.kill("postgres")
+    met.registered(run)
+
+
+def _node(met: Met) -> None:
+    run = met.begin()
+    met.until_it_searches()
+    met.kill("ray-worker")
+    met.registered(run)
+
+
+def _worker(met: Met) -> None:
+    """With the worker goes the run that it has started; the next run goes on from there, on the next worker."""
+    met.begin()
+    met.until_it_searches()
+    made = {p: p.stat().st_mtime_ns for p in (met.root / "data/split").iterdir()}
+    met.kill("prefect-worker")
+    met.registered(met.begin(met.seeds, wait=True))
+    if made != {p: p.stat().st_mtime_ns for p in (met.root / "data/split").iterdir()}:
+        raise EquipoiseError("the split was made once more")
+
+
+def _two(met: Met) -> None:
+    runs = [met.begin(wait=True), met.begin(wait=True)]
+    for run in runs:
+        met.registered(run)
+
+
+FAULTS: Mapping[str, tuple[str, Callable[[Met], None]]] = {
+    "postgres": ("kill -9 of PostgreSQL during a search", _database),
+    "ray-node": ("kill -9 of a worker node of Ray during a search", _node),
+    "worker": ("kill -9 of Prefect's worker and its run during a search", _worker),
+    "two-runs": ("two runs of one deployment at once", _two),
+}
+
+
+def faults(given: Settings, names: Sequence[str] = ()) -> int:
+    """Try them all, or those that are named; 0 when everything was survived. Raises InputError for what is not known."""
+    for name in names:
+        if name not in FAULTS:
+            raise InputError(f"--faults: there is no fault '{name}'. {nearest(name, FAULTS)}")
+    chosen = {name: FAULTS[name] for name in names or FAULTS}
+    survived = 0
+    with tempfile.TemporaryDirectory(prefix="equipoise-faults-") as folder:
+        home = Path(folder)
+        home.chmod(0o711)
+        root = clone(home / "clone")
+        settings = apart(given, home / "state")
+        with production(settings, root, say) as (supervisor, variables), logs_shown(settings.state):
+            met = Met(root, Server(variables["PREFECT_API_URL"], supervisor.look), supervisor)
+            met.server.meanwhile = met.watch
+            for says, fault in chosen.values():
+                began = time.monotonic()
+                try:
+                    fault(met)
+                    survived += 1
+                    outcome = "survived"
+                except EquipoiseError as error:
+                    outcome = f"NOT survived: {error}"
+                say(f"{says}: {outcome}, after {time.monotonic() - began:.0f} s")
+            say(f"faults of the production set: survived {survived} / {len(chosen)}")
+            if survived < len(chosen):
+                raise EquipoiseError("not every fault was survived")
+        nothing_left(home)
+    return 0
