@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.table import Row, alternate, publish
+from infra.production import ceph
 from tasks.registry import open_registry
 from tasks.registry.manifest import KIND
 from tasks.registry.names import version_id
 from tasks.registry.seals import Seals
 from tasks.registry.store import VERSIONS, Series
-from tests.s3_server import BUCKET, Server, ceph_missing, ceph_server, moto_server
+from tests.s3_server import BUCKET, Server, ceph_server, moto_server
 
 MEGABYTE = 1_000_000
 WRITERS = 8
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--server", choices=("ceph", "moto"), help="by default Ceph where it is installed")
     parser.add_argument("--folder", type=Path, help="where the results go; by default with the others")
     asked = parser.parse_args(arguments)
-    kind = asked.server or ("moto" if ceph_missing() else "ceph")
+    kind = asked.server or ("moto" if ceph.missing() else "ceph")
     with tempfile.TemporaryDirectory(prefix="equipoise-benchmark-") as folder, served(kind, Path(folder)) as server:
         rows = transfers(server, Path(folder), asked.megabytes, asked.runs) + lookups(asked.versions, asked.runs)
     where = {"folder": asked.folder} if asked.folder else {}

@@ -13,8 +13,14 @@ from infra.production.supervisor import Program, Supervisor, listens, run
 from models.errors import EquipoiseError
 
 PACKAGES = ("ceph-mon", "ceph-osd", "radosgw")
+GATEWAY = "radosgw"
+"""The program that answers; it keeps nothing."""
+
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "ceph-authtool", "monmaptool")
 MEMORY_BYTES = 1 << 30
+
+IN_A_FILE = "osd objectstore = bluestore\nbluestore block size = {block}"
+IN_MEMORY = "osd objectstore = memstore\nmemstore device bytes = 4294967296"
 
 CONFIGURATION = """[global]
 fsid = {fsid}
@@ -35,8 +41,7 @@ mon max pg per osd = 2000
 mon data avail warn = 1
 mon data avail crit = 1
 osd crush chooseleaf type = 0
-osd objectstore = bluestore
-bluestore block size = {block}
+{store}
 osd memory target = {memory}
 mon data = {home}/mon
 osd data = {home}/osd
@@ -62,12 +67,12 @@ def missing() -> str | None:
 
 
 class Ceph:
-    """The server of one state folder. What it holds is there again at the next start."""
+    """The server of one state folder. What it holds is there again at the next start, unless it is `in_memory`."""
 
-    def __init__(self, settings: Settings, supervisor: Supervisor) -> None:
+    def __init__(self, settings: Settings, supervisor: Supervisor, in_memory: bool = False) -> None:
         self._home = settings.state / "ceph"
         self._port = settings.s3.port
-        self._block = settings.s3.gigabytes << 30
+        self._store = IN_MEMORY if in_memory else IN_A_FILE.format(block=settings.s3.gigabytes << 30)
         self._supervisor = supervisor
         self._environment = {"CEPH_CONF": str(self._home / "ceph.conf")}
 
@@ -86,7 +91,7 @@ class Ceph:
             "radosgw", "-f", "-n", "client.admin", "--keyring", str(self._home / "keyring"),
             f"--rgw-frontends=beast endpoint={HOST}:{self._port}",
         )  # fmt: skip
-        self._daemon("radosgw", gateway, lambda: listens(HOST, self._port))
+        self._daemon(GATEWAY, gateway, lambda: listens(HOST, self._port))
         keys = self._user(make=not whole.exists())
         whole.touch()
         return keys
@@ -97,7 +102,7 @@ class Ceph:
         fsid = str(uuid.uuid4())
         v1, v2 = _free_port(), _free_port()
         (self._home / "ceph.conf").write_text(
-            CONFIGURATION.format(fsid=fsid, v1=v1, v2=v2, home=self._home, block=self._block, memory=MEMORY_BYTES),
+            CONFIGURATION.format(fsid=fsid, v1=v1, v2=v2, home=self._home, store=self._store, memory=MEMORY_BYTES),
             encoding="utf-8",
         )
         home, everything = self._home, ("--cap", "mon", "allow *", "--cap", "osd", "allow *", "--cap", "mgr", "allow *")

@@ -71,9 +71,20 @@ class Supervisor:
 
     def start(self, program: Program) -> None:
         """Start it and wait until it is ready. Raises EquipoiseError with the end of its log if it is not."""
-        began = time.monotonic()
-        kept = _Kept(program, self._begin(program), began)
+        kept = _Kept(program, self._begin(program), time.monotonic())
         self._kept.append(kept)
+        self._wait(kept)
+
+    def start_again(self, name: str) -> None:
+        """kill -9 a program, and start it at once, however often it has died."""
+        kept = next(kept for kept in self._kept if kept.program.name == name)
+        kept.process.kill()
+        kept.process.wait()
+        kept.process, kept.since, kept.again_at = self._begin(kept.program), time.monotonic(), None
+        self._wait(kept)
+
+    def _wait(self, kept: _Kept) -> None:
+        program, began = kept.program, kept.since
         while not program.ready():
             if kept.process.poll() is not None:
                 raise EquipoiseError(

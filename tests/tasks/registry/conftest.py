@@ -12,10 +12,11 @@ from typing import Any, Protocol
 
 import pytest
 
+from infra.production import ceph as ceph_s3
 from tasks.registry import Published, Registry, open_registry
 from tasks.registry.s3 import layout
 from tasks.registry.store import ALIASES, VERSIONS, Series
-from tests.s3_server import BUCKET, Server, ceph_missing, ceph_server, moto_server
+from tests.s3_server import BUCKET, Server, ceph_server, moto_server
 
 
 class Place(Protocol):
@@ -149,7 +150,7 @@ def moto() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Ceph's S3 server, where it is installed."""
-    missing = ceph_missing()
+    missing = ceph_s3.missing()
     if missing is not None:
         pytest.skip(f"{missing} is not installed; on Debian: apt-get install ceph-mon ceph-osd radosgw")
     with ceph_server(tmp_path_factory.mktemp("ceph")) as server:

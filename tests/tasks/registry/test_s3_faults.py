@@ -20,7 +20,7 @@ from models.errors import EquipoiseError, InputError
 from tasks.registry import CorruptError, Registry, open_registry
 from tasks.registry.s3 import client, layout
 from tests.fault_proxy import FAULTS, FULL, UNCONDITIONAL, Proxy, Request, proxy
-from tests.s3_server import BUCKET, REPOSITORY, Server, free_port, start_gateway
+from tests.s3_server import BUCKET, REPOSITORY, Server, free_port
 
 CONTENT = {"predictor/weights.safetensors": b"w" * 1000, "params.json": b"{}"}
 LARGE = 40 << 20
@@ -222,21 +222,14 @@ def test_parts_survive_faults_and_a_source_that_changes_is_refused(faulty, throu
 
 
 @contextlib.contextmanager
-def killable(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Callable[[], None]]]:
+def killable(server: Server) -> Iterator[tuple[str, Callable[[], None]]]:
     """The endpoint of what can be killed in front of a server's storage, and what kills it (-9) and starts it again.
 
     With Ceph it is the gateway itself; moto keeps everything in its one process, so there it is a proxy's.
     """
     port = int(server.endpoint.rpartition(":")[2])
-    if server.kind == "ceph":
-        root = Path(tmp_path_factory.getbasetemp()) / "ceph0"
-
-        def again() -> None:
-            server.processes[-1].kill()
-            server.processes[-1].wait()
-            start_gateway(root, server, port)
-
-        yield server.endpoint, again
+    if server.kill_and_start is not None:
+        yield server.endpoint, server.kill_and_start
         return
     front = free_port()
 
@@ -275,12 +268,12 @@ def server(request: pytest.FixtureRequest) -> Server:
 KILLS = 3
 
 
-def test_the_server_killed_during_uploads_and_promotions(server, tmp_path, tmp_path_factory, large, monkeypatch):
+def test_the_server_killed_during_uploads_and_promotions(server, tmp_path, large, monkeypatch):
     """kill -9 while a large file is on its way, and while the champion goes back and forth: nothing is lost or done twice."""
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "10")
-    with killable(server, tmp_path_factory) as (endpoint, kill):
+    with killable(server) as (endpoint, kill):
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         registry = open_registry(f"s3://{BUCKET}/{tmp_path.name}")
         registry.publish("adult", CONTENT, "small", {})
