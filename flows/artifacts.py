@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
@@ -26,7 +28,10 @@ SIGNS = {"pass": "✅", "fail": "❌", "insufficient evidence": "❔"}
 
 
 class Progress:
-    """Shows what a stage reports in the UI, beside the display that shows it here. Every update is a call of the API."""
+    """Shows what a stage reports in the UI, beside the display that shows it here. Every update is a call of the API.
+
+    An update that does not arrive (the server or its database is just started again) is left out: work goes on without.
+    """
 
     def __init__(self, beside: Display) -> None:
         self._beside = beside
@@ -36,7 +41,9 @@ class Progress:
     def begin(self, meter: Meter) -> None:
         """A progress bar of its own for each piece of work."""
         self._beside.begin(meter)
-        self._artifact = cast("UUID", create_progress_artifact(progress=0.0, description=meter.what))
+        self._artifact = None
+        with contextlib.suppress(httpx.HTTPError):
+            self._artifact = cast("UUID", create_progress_artifact(progress=0.0, description=meter.what))
         self._last = time.monotonic()
 
     def update(self, meter: Meter) -> None:
@@ -53,7 +60,8 @@ class Progress:
     def _send(self, meter: Meter) -> None:
         if self._artifact is not None and meter.total:
             share = min(1.0, meter.done / meter.total)
-            update_progress_artifact(self._artifact, progress=round(100 * share, 1), description=meter.text)
+            with contextlib.suppress(httpx.HTTPError):
+                update_progress_artifact(self._artifact, progress=round(100 * share, 1), description=meter.text)
             self._last = time.monotonic()
 
 

@@ -21,6 +21,7 @@ QUIET: Mapping[str, str] = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",  # what the server answers while its database is started again
 }
 PREFECT = (sys.executable, "-m", "prefect")
 PARAMS = "params.yaml"
