@@ -78,14 +78,14 @@ def _spans() -> Iterator[list[tuple[int, float, float]]]:
     from tasks.search import cluster
 
     cluster.prepare_environment(os.environ["RAY_ADDRESS"])
-    from tasks.search import tuner
+    from tasks.search import tuner, worker
 
     found: list[tuple[int, float, float]] = []
     original = tuner.Results.on_trial_complete
 
     def noted(self: Any, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         now, last = time.time(), trial.last_result or {}
-        if not json.loads(trial.config[tuner.JOB])["name"].startswith("hold"):
+        if not json.loads(trial.config[worker.JOB])["name"].startswith("hold"):
             found.append((last["pid"], now - last["time_total_s"], now))
         original(self, iteration, trials, trial, **info)
 
