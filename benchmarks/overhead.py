@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from benchmarks.clones import Clone, Timed, as_settings, cloned, prefect_server
 from benchmarks.table import Row, publish
+from flows.pipeline import PIPELINE
 
 LITTLE = (
     "search.recipes=[none]", "search.budget.trials=4", "search.rounds=1", "search.rungs=1", "model.epochs=2",
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _checked(timed: Timed) -> Timed:
     """A run that went through all stages."""
-    if timed.code not in (0, 3) or len(timed.stages) != 11:
+    if timed.code not in (0, 3) or len(timed.stages) != len(PIPELINE):
         raise RuntimeError(f"the run ended with exit code {timed.code} after {', '.join(timed.stages) or 'no stage'}")
     return timed
 
