@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from models.errors import InputError
 from models.metrics.bootstrap import generator
@@ -21,7 +23,7 @@ from models.metrics.paired import Comparison, paired_difference
 from models.metrics.profile import Categories, Profile, profile_of
 from models.metrics.scored import Grouping, Scored
 from models.predictor import Predictor
-from models.schema import CLASSES
+from models.schema import CLASSES, Schema
 from models.values import as_text
 from tasks.audit import audit
 from tasks.evaluate import evaluate
@@ -97,12 +99,15 @@ def examine(
         known = partition.labels >= 0
         ordered = predictor.schema.target.kind == "ordinal"
         scored = Scored.of(partition.labels[known], decisions[known], probabilities[known], ordered)
-        found |= _performance(champion, partition, known, scored, terms)
+        found["labelled"] = len(scored)
+        found |= performance_of(partition.rows[known], predictor.schema, scored, terms)
         if previous is not None:
             found["previous"] = _against_previous(previous, partition, known, scored, policy.metric, terms)
     expected = np.array(champion.profile.expected)
     found["estimated_before"] = {name: _number(formula(expected)) for name, formula in FROM_CONFUSION.items()}
-    found["reference"] = {name: champion.evaluation["overall"][name]["value"] for name in (policy.metric, "ece")}
+    before = {name: champion.evaluation["overall"][name] for name in (policy.metric, "ece")}
+    found["reference"] = {name: figure["value"] for name, figure in before.items()}
+    found["reference_low"] = {name: figure["low"] for name, figure in before.items()}
     return decided(found, policy)
 
 
@@ -156,9 +161,10 @@ def _performance_reasons(found: Mapping[str, Any], policy: Monitor) -> list[str]
     metric, labelled = policy.metric, found["labelled"] >= policy.rows
     # A model that is badly calibrated misjudges itself: the estimate is held against what it was on the test rows.
     before = found["reference"][metric] if labelled else found["estimated_before"].get(metric)
+    before_low = found["reference_low"][metric] if labelled else before
     figure = found["performance"]["overall"].get(metric) if labelled else found["estimated"].get(metric)
     reasons = []
-    if figure and before is not None and figure["high"] is not None and figure["high"] < before - policy.worse_by:
+    if figure and before is not None and _change(figure, before, before_low) < -policy.worse_by:
         said = "is" if labelled else "is estimated to be"
         reasons.append(
             f"{metric} {said} {figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}), {before:.3f} on test rows"
@@ -168,6 +174,17 @@ def _performance_reasons(found: Mapping[str, Any], policy: Monitor) -> list[str]
     if ece and ece["low"] is not None and ece["low"] > limit:
         reasons.append(f"calibration error is {ece['value']:.3f} ({ece['low']:.3f} to {ece['high']:.3f})")
     return reasons
+
+
+def _change(figure: Mapping[str, Any], before: float, before_low: float | None) -> float:
+    """The upper end of the interval of `figure` minus `before`; infinite where one is not known.
+
+    Test rows are few as well: each figure's own interval counts, combined as for independent samples (G. Y. Zou, A.
+    Donner, Construction of confidence limits about effect measures: A general approach, Statistics in Medicine 27, 2008).
+    """
+    if figure["high"] is None or before_low is None:
+        return math.inf
+    return float(figure["value"] - before + math.hypot(figure["high"] - figure["value"], before - before_low))
 
 
 def _score_drifts(reference: Profile, found: Profile) -> list[Drift]:
@@ -194,10 +211,8 @@ def _estimated(decisions: Any, probabilities: Any, name: str, terms: Terms) -> d
     return {metric: {k: rounded(v) for k, v in dataclasses.asdict(e).items()} for metric, e in found.items()}
 
 
-def _performance(champion: Watched, partition: Partition, known: Any, scored: Scored, terms: Terms) -> dict[str, Any]:
-    """Figures overall and by group of the rows with a label, as the stages evaluate and audit make them."""
-    schema = champion.predictor.schema
-    rows = partition.rows[known]
+def performance_of(rows: pd.DataFrame, schema: Schema, scored: Scored, terms: Terms) -> dict[str, Any]:
+    """Figures overall and by group of typed rows with labels, as the stages evaluate and audit make them."""
     groupings = tuple(
         Grouping.of(a.name, as_text(rows[a.name]).fillna("missing").tolist(), a.groups)
         for a in schema.sensitive
@@ -205,7 +220,6 @@ def _performance(champion: Watched, partition: Partition, known: Any, scored: Sc
     )
     classes = schema.target.classes
     return {
-        "labelled": len(scored),
         "performance": evaluate(scored, classes, terms),
         "groups_performance": audit(Scores(scored, classes, groupings), terms, with_intersections=False),
     }

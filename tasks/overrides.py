@@ -6,6 +6,7 @@ as it was is kept aside: the next run starts from that again, unless somebody ha
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import io
 import re
@@ -68,8 +69,10 @@ def effective(root: Path, settings: Settings = (), params_file: Path | None = No
     defaults = params.model_dump(mode="json")
     for section in missing:
         document[section] = defaults[section]
+    # YAML takes 2025-01-31 for a date, which DVC refuses to read; quoted, it is the text that the typed params hold.
+    dated = _with_dates_as_text(document)
     changes = tuple(_differences(raw, {k: v for k, v in _plain(document).items() if k not in missing or k in given}))
-    text = _dump(document) if changes or missing else base
+    text = _dump(document) if changes or missing or dated else base
     return Effective(params, text, base, changes)
 
 
@@ -156,6 +159,20 @@ def _assign(document: Any, key: str, value: Any) -> None:
         node[last] = value
     else:
         raise InputError(f"--set {key}: there is nothing to set in {node!r}. Set the whole key.")
+
+
+def _with_dates_as_text(node: Any) -> bool:
+    """Replace every date in a document by its text, in place; whether there was one."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    places = list(node.items() if isinstance(node, dict) else enumerate(node))
+    found = False
+    for key, value in places:
+        if isinstance(value, datetime.date):
+            node[key], found = DoubleQuotedScalarString(value.isoformat()), True
+        elif isinstance(value, (dict, list)):
+            found |= _with_dates_as_text(value)
+    return found
 
 
 def _index(part: str, node: list[Any], key: str) -> int:

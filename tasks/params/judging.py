@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from models.metrics.names import BY_GROUP, EVERY, METRICS_UP
+from models.metrics.names import EVERY, EVERY_UP, compares_groups
 from tasks.params.section import Count, Fraction, Section
 
 
@@ -79,11 +79,14 @@ class Monitor(Section):
     psi: Annotated[float, Field(ge=0)] = Field(
         0.1, description="A change counts if it is certain by alpha and its stability index is at least this."
     )
-    metric: Literal[METRICS_UP] = Field(  # type: ignore[valid-type]
-        "balanced_accuracy", description="What is judged once labels are there, and estimated before; not a gap."
+    metric: Literal["auto", *EVERY_UP] = Field(  # type: ignore[valid-type]
+        "auto",
+        description="What is judged once labels are there, and of classes estimated before; not a gap. auto: balanced "
+        "accuracy, of a number R².",
     )
     worse_by: Fraction = Field(
-        0.03, description="Retrain if the metric's whole interval lies further than this below its value on test rows."
+        0.03,
+        description="Retrain if the metric is lower than on test rows by more than this, for the whole interval of the difference.",
     )
     ece: Fraction = Field(0.05, description="Retrain if the calibration error's whole interval lies above this.")
     roll_back_by: Fraction = Field(
@@ -93,6 +96,6 @@ class Monitor(Section):
 
     @model_validator(mode="after")
     def _over_rows(self) -> Monitor:
-        if self.metric in BY_GROUP:
+        if self.metric != "auto" and compares_groups(self.metric):
             raise ValueError(f"metric: {self.metric} compares groups; gaps are shown, and one metric is judged")
         return self

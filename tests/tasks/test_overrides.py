@@ -99,6 +99,15 @@ def test_the_same_command_twice_finds_the_same_file(copy: Path) -> None:
     assert run(copy, "search.budget.trials=8") == run(copy, "search.budget.trials=8")
 
 
+def test_a_date_is_written_as_text_which_dvc_can_read(copy: Path) -> None:
+    """Both of `--set` and in params.yaml itself; DVC takes no date of YAML for a parameter."""
+    assert 'until: "2024-07-01"' in run(copy, "data.until=2024-07-01")
+    (copy / FILE).write_text(BASE.replace("path: null", "path: null\n  since: 2024-01-01"), encoding="utf-8")
+    assert effective(copy).params.data.since == "2024-01-01"
+    assert 'since: "2024-01-01"' in run(copy)
+    assert 'since: "2024-01-01"' in run(copy)
+
+
 def test_an_edit_in_between_is_the_new_base(copy: Path) -> None:
     text = run(copy, "search.budget.trials=8")
     edited = text.replace("seed: 0", "seed: 7")
