@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("equipoise")
 
 TOLERANCE = 1e-5
-"""By how much a probability of the exported graph may differ from the predictor's."""
+"""By how much a probability of the exported graph may differ from the predictor's; a number, in deviations of the target."""
 CHECKED_ROWS = 64
 
 
@@ -60,18 +60,25 @@ def check(model: onnx.ModelProto, predictor: Predictor, version: str) -> None:
     difference = farthest(model, predictor)
     if not difference <= TOLERANCE:
         raise EquipoiseError(
-            f"export: {version}: the exported graph differs from the predictor by {difference:.2g} in a probability, and "
+            f"export: {version}: the exported graph differs from the predictor by {difference:.2g}, and "
             f"{TOLERANCE:g} is allowed; nothing was written. This is a defect: please report it with the recipe."
         )
 
 
 def farthest(model: onnx.ModelProto, predictor: Predictor) -> float:
-    """The largest difference of a probability between graph and predictor, on made-up rows; it needs onnxruntime."""
+    """The largest difference of a probability between graph and predictor, on made-up rows; it needs onnxruntime.
+
+    Of a number it is the largest difference in deviations of the target, as a unit is anybody's choice.
+    """
     from models.export.sample import sample
 
     rows = sample(predictor.preprocessor, CHECKED_ROWS, seed=0)
-    _, probabilities = predictor.predict(rows)
-    return float(np.abs(answers(model, predictor, rows)[1] - probabilities).max())
+    decisions, probabilities = predictor.predict(rows)
+    found = answers(model, predictor, rows)
+    if predictor.schema.target.kind == "regression":
+        scale = predictor.preprocessor.target_scale
+        return float(np.abs(found[0] - decisions).max()) / (scale.deviation if scale is not None else 1.0)
+    return float(np.abs(found[1] - probabilities).max())
 
 
 def answers(model: onnx.ModelProto, predictor: Predictor, rows: Any) -> list[Any]:

@@ -21,9 +21,18 @@ class LabelTrees(Model):
     def __init__(self, ensembles: Sequence[TreesModel]) -> None:
         self._ensembles = tuple(ensembles)
 
+    @property
+    def ensembles(self) -> tuple[TreesModel, ...]:
+        """One for each label, in their order."""
+        return self._ensembles
+
     def logits(self, split: Split) -> Tensor:
         """Rows -> the log-odds of each label [n, L] float32."""
-        each = [ensemble.logits(split) for ensemble in self._ensembles]
+        return self.logits_of([ensemble.raw(split) for ensemble in self._ensembles])
+
+    def logits_of(self, raw: Sequence[Tensor]) -> Tensor:
+        """Raw predictions of each label's ensemble [n, K] float64 -> the log-odds of each label [n, L] float32."""
+        each = [ensemble.logits_of(one) for ensemble, one in zip(self._ensembles, raw, strict=True)]
         return torch.stack([logits[:, 1] - logits[:, 0] for logits in each], 1)
 
     def tensors(self) -> dict[str, Tensor]:
