@@ -182,7 +182,8 @@ def retrained(root: Path, since: str, until: str) -> Params:
     for step in PIPELINE:
         step.stage().execute(chosen.params, root)
     verdict = read_json(root / "data/gate/verdict.json")
-    print(f"trained on {since} to {until}: {verdict['verdict']}", flush=True)
+    failed = [_rule(rule) for rule in verdict["rules"] if rule["outcome"] == "fail"]
+    print(f"trained on {since} to {until}: {verdict['verdict']}{'; failed: ' if failed else ''}{', '.join(failed)}", flush=True)
     return chosen.params
 
 
@@ -229,6 +230,11 @@ def _worse(before: Figure, after: Figure, name: str) -> bool:
     ends = ("low", "high") if sign > 0 else ("high", "low")
     margin = math.hypot(before["value"] - before[ends[0]], after[ends[1]] - after["value"])
     return bool(sign * (before["value"] - after["value"]) > margin)
+
+
+def _rule(judged: Mapping[str, Any]) -> str:
+    """A rule and the value that it was judged by, for the log."""
+    return f"{ {k: v for k, v in judged['rule'].items() if v is not None} } {judged.get('value')} {judged.get('low')} {judged.get('high')}"
 
 
 def _tell(month: Month) -> None:

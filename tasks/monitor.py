@@ -18,16 +18,18 @@ from models.metrics.classification import FROM_CONFUSION
 from models.metrics.drift import Drift, drifts
 from models.metrics.estimated import estimates
 from models.metrics.figures import Terms
-from models.metrics.names import BY_NAME
+from models.metrics.names import BY_NAME, require
 from models.metrics.paired import Comparison, paired_difference
 from models.metrics.profile import Categories, Profile, profile_of
-from models.metrics.scored import Grouping, Scored
+from models.metrics.reach import Rows
+from models.metrics.scored import Grouping
 from models.predictor import Predictor
-from models.schema import CLASSES, Schema
+from models.schema import CLASSES, Schema, Target, Task
 from models.values import as_text
 from tasks.audit import audit
 from tasks.evaluate import evaluate
 from tasks.judging import Scores, rounded
+from tasks.monitoring import truth as truths
 from tasks.monitoring.partitions import Partition
 from tasks.monitoring.seen import Action
 from tasks.params import Monitor
@@ -35,6 +37,9 @@ from tasks.registry import PREVIOUS, Registry, parse_reference
 from tasks.stage import read_json
 
 log = logging.getLogger("equipoise")
+
+AUTO: dict[Task, str] = {"regression": "r2"}
+"""What is judged where nothing is named, of other kinds of target than classes and labels: in no unit, as limits are not."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,6 @@ def watched(registry: Registry, reference: str) -> Watched:
             f"{name}@{loaded.version} was registered without the profile of its test rows, which the monitor needs. Retrain."
         )
     predictor = Predictor.load(loaded.directory / "predictor")
-    if predictor.schema.target.kind not in CLASSES:
-        raise InputError(f"{name}@{loaded.version} predicts no classes; the monitor judges models of classes so far.")
     evaluation = read_json(loaded.directory / "evaluation.json")
     return Watched(f"{name}@{loaded.version}", predictor, Profile.model_validate(read_json(path)), evaluation)
 
@@ -80,35 +83,50 @@ def examine(
 ) -> dict[str, Any]:
     """Everything about one partition, as JSON, with the action that it asks for and the reasons."""
     predictor = champion.predictor
+    target, metric = predictor.schema.target, judged_by(policy, predictor.schema.target.kind)
     decisions, probabilities = predictor.predict(partition.rows)
     profile = profile_of(partition.rows, predictor.schema, decisions, probabilities, champion.profile)
     features = drifts(champion.profile.columns, profile.columns)
     groups = drifts(champion.profile.groups, profile.groups)
-    scores = _score_drifts(champion.profile, profile)
+    scores = _score_drifts(champion.profile, profile, target.kind)
     found: dict[str, Any] = {
         "partition": partition.name,
         "version": champion.label,
+        "metric": metric,
         "rows": len(partition),
         "features": [_drift_json(d) for d in features],
         "groups": [_drift_json(d) for d in groups],
         "predictions": [_drift_json(d) for d in scores],
-        "estimated": _estimated(decisions, probabilities, partition.name, terms),
+        "estimated": _estimated(decisions, probabilities, partition.name, terms) if target.kind in CLASSES else {},
         "labelled": 0,
     }
     if partition.labels is not None:
-        known = partition.labels >= 0
-        ordered = predictor.schema.target.kind == "ordinal"
-        scored = Scored.of(partition.labels[known], decisions[known], probabilities[known], ordered)
+        known = truths.known(partition.labels)
+        labels, rows = partition.labels[known], partition.rows[known]
+        scored = truths.beside(labels, decisions[known], probabilities[known], target)
         found["labelled"] = len(scored)
-        found |= performance_of(partition.rows[known], predictor.schema, scored, terms)
+        found |= performance_of(rows, predictor.schema, scored, terms)
         if previous is not None:
-            found["previous"] = _against_previous(previous, partition, known, scored, policy.metric, terms)
+            rng = generator(terms.seed, "previous", partition.name)
+            found["previous"] = _against_previous(
+                previous, rows, labels, scored, target, Comparison(metric, terms.bins), terms, rng
+            )
     expected = np.array(champion.profile.expected)
-    found["estimated_before"] = {name: _number(formula(expected)) for name, formula in FROM_CONFUSION.items()}
-    before = {name: champion.evaluation["overall"][name] for name in (policy.metric, "ece")}
-    found["reference"] = {name: figure["value"] for name, figure in before.items()}
-    found["reference_low"] = {name: figure["low"] for name, figure in before.items()}
+    formulas = FROM_CONFUSION if target.kind in CLASSES else {}
+    found["estimated_before"] = {name: _number(formula(expected)) for name, formula in formulas.items()}
+    before = {name: champion.evaluation["overall"].get(name) for name in (metric, "ece")}
+    found["reference"] = {name: figure and figure["value"] for name, figure in before.items()}
+    found["reference_low"] = {name: figure and figure["low"] for name, figure in before.items()}
     return decided(found, policy)
+
+
+def judged_by(policy: Monitor, kind: Task) -> str:
+    """The metric of the policy; one that the kind of target does not have is an InputError."""
+    metric: str = policy.metric
+    if metric == "auto":
+        return AUTO.get(kind, "balanced_accuracy")
+    require(metric, kind, "params.yaml: monitor.metric")
+    return metric
 
 
 def decided(found: dict[str, Any], policy: Monitor) -> dict[str, Any]:
@@ -127,7 +145,7 @@ def decided(found: dict[str, Any], policy: Monitor) -> dict[str, Any]:
         action = "roll back"
         reasons.insert(
             0,
-            f"{better['version']} is better on the same rows: {policy.metric} by {better['value']:.3f} "
+            f"{better['version']} is better on the same rows: {found['metric']} by {better['value']:.3f} "
             f"({better['low']:.3f} to {better['high']:.3f}), and {policy.roll_back_by:g} is allowed",
         )
     return {**found, "action": action, "reasons": reasons, "note": ""}
@@ -158,7 +176,7 @@ def _drift_reasons(found: Mapping[str, Any], policy: Monitor) -> list[str]:
 
 def _performance_reasons(found: Mapping[str, Any], policy: Monitor) -> list[str]:
     """With labels by what they say; without them by what is estimated."""
-    metric, labelled = policy.metric, found["labelled"] >= policy.rows
+    metric, labelled = found["metric"], found["labelled"] >= policy.rows
     # A model that is badly calibrated misjudges itself: the estimate is held against what it was on the test rows.
     before = found["reference"][metric] if labelled else found["estimated_before"].get(metric)
     before_low = found["reference_low"][metric] if labelled else before
@@ -169,7 +187,7 @@ def _performance_reasons(found: Mapping[str, Any], policy: Monitor) -> list[str]
         reasons.append(
             f"{metric} {said} {figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}), {before:.3f} on test rows"
         )
-    ece = found["performance"]["overall"]["ece"] if labelled else None
+    ece = found["performance"]["overall"].get("ece") if labelled else None
     limit = max(policy.ece, found["reference"]["ece"] or 0.0)
     if ece and ece["low"] is not None and ece["low"] > limit:
         reasons.append(f"calibration error is {ece['value']:.3f} ({ece['low']:.3f} to {ece['high']:.3f})")
@@ -187,13 +205,22 @@ def _change(figure: Mapping[str, Any], before: float, before_low: float | None) 
     return float(figure["value"] - before + math.hypot(figure["high"] - figure["value"], before - before_low))
 
 
-def _score_drifts(reference: Profile, found: Profile) -> list[Drift]:
-    """The probability of each class, of two classes of the positive one alone, and the decisions."""
-    names = list(reference.scores)
-    scores = {f"probability of {n}": reference.scores[n] for n in (names[1:] if len(names) == 2 else names)}
-    later = {f"probability of {n}": found.scores[n] for n in names}
-    old, new = ({"decision": Categories(counts=p.decisions)} for p in (reference, found))
-    return drifts({**scores, **old}, {**later, **new})
+def _score_drifts(reference: Profile, found: Profile, kind: Task) -> list[Drift]:
+    """Of the probability of each class or label, of two classes of the positive one alone, or of the number; and of the decisions."""
+    names = list(reference.scores)[1 if kind == "binary" else 0 :]
+    said = "" if kind == "regression" else "probability of "
+    old, new = ({f"{said}{n}": p.scores[n] for n in names} for p in (reference, found))
+    return drifts({**old, **_decisions(reference, kind)}, {**new, **_decisions(found, kind)})
+
+
+def _decisions(profile: Profile, kind: Task) -> dict[str, Categories]:
+    """What was decided: one class of a row, each label for itself, nothing of a number."""
+    if kind in CLASSES:
+        return {"decision": Categories(counts=profile.decisions)}
+    return {
+        f"decision for {label}": Categories(counts={"yes": rows, "no": profile.rows - rows})
+        for label, rows in profile.decisions.items()
+    }
 
 
 def _drift_json(found: Drift) -> dict[str, Any]:
@@ -211,14 +238,14 @@ def _estimated(decisions: Any, probabilities: Any, name: str, terms: Terms) -> d
     return {metric: {k: rounded(v) for k, v in dataclasses.asdict(e).items()} for metric, e in found.items()}
 
 
-def performance_of(rows: pd.DataFrame, schema: Schema, scored: Scored, terms: Terms) -> dict[str, Any]:
+def performance_of(rows: pd.DataFrame, schema: Schema, scored: Rows, terms: Terms) -> dict[str, Any]:
     """Figures overall and by group of typed rows with labels, as the stages evaluate and audit make them."""
     groupings = tuple(
         Grouping.of(a.name, as_text(rows[a.name]).fillna("missing").tolist(), a.groups)
         for a in schema.sensitive
         if a.name in rows
     )
-    classes = schema.target.classes
+    classes = schema.target.counted
     return {
         "performance": evaluate(scored, classes, terms),
         "groups_performance": audit(Scores(scored, classes, groupings), terms, with_intersections=False),
@@ -226,20 +253,23 @@ def performance_of(rows: pd.DataFrame, schema: Schema, scored: Scored, terms: Te
 
 
 def _against_previous(
-    previous: tuple[str, Predictor], partition: Partition, known: Any, scored: Scored, metric: str, terms: Terms
+    previous: tuple[str, Predictor],
+    rows: pd.DataFrame,
+    labels: truths.Truth,
+    scored: Rows,
+    target: Target,
+    what: Comparison,
+    terms: Terms,
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
     """By how much the version before is better on the same rows; without figures, and why, where it cannot score them."""
     version, predictor = previous
     try:
-        decisions, probabilities = predictor.predict(partition.rows[known])
+        other = truths.beside(labels, *predictor.predict(rows), target)
     except InputError as error:
         return {"version": version, "value": None, "low": None, "high": None, "why": str(error)}
-    other = Scored.of(scored.labels, decisions, probabilities, scored.ordered)
-    rng = generator(terms.seed, "previous", partition.name)
-    value, interval = paired_difference(
-        Comparison(metric, terms.bins), other, scored, terms.draws, terms.confidence, rng
-    )
-    sign = 1 if BY_NAME[metric].better == "higher" else -1
+    value, interval = paired_difference(what, other, scored, terms.draws, terms.confidence, rng)
+    sign = 1 if BY_NAME[what.metric].better == "higher" else -1
     ends = sorted((sign * interval.low, sign * interval.high))
     low, high = (rounded(float(e)) if np.isfinite(e) else None for e in ends)
     return {"version": version, "value": rounded(sign * value), "low": low, "high": high, "why": ""}

@@ -15,6 +15,7 @@ from tasks.reporting.svg import Frame, Scale, axes, domain, drawing, element, li
 
 WIDTH, HEIGHT = 640, 260
 HERE = Path(page.__file__).parent
+SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "mae", "rmse", "bias", "ece")
 LOOKS = {"none": "pass", "retrain": "fail", "roll back": "fail"}
 HEADLINES = {"none": "Nothing to do", "retrain": "Retrain", "roll back": "Roll back"}
 
@@ -35,11 +36,18 @@ def render(version: str, action: str, found: Sequence[dict[str, Any]], params: P
         reasons=judged[-1]["reasons"] if judged else [],
         found=found,
         last=found[-1] if found else None,
-        metric=params.monitor.metric,
+        metric=found[-1]["metric"] if found else "",
+        columns=columns_of(found[-1]) if found else [],
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
         drift=drift_chart(found, params.monitor.psi) if len(found) > 1 else None,
-        performance=performance_chart(found, params.monitor.metric) if len(found) > 1 else None,
+        performance=performance_chart(found, found[-1]["metric"]) if len(found) > 1 else None,
     )
+
+
+def columns_of(last: dict[str, Any]) -> list[str]:
+    """The figures that the tables of groups and of labels show, of those that there are."""
+    measured = last["performance"]["overall"] if last["labelled"] else {}
+    return [name for name in SHOWN if name in measured]
 
 
 def _frame(values: Sequence[float], count: int, floor: float | None = 0.0) -> Frame:

@@ -7,17 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from models.errors import InputError, nearest
 from models.predictor import Predictor
 from models.schema import Schema
 from models.values import as_text
 from tasks.conform import Notes, conform, needed_columns
+from tasks.monitoring.truth import Truth, in_rows, truth_of
 from tasks.predict import missing_marks
-from tasks.serving.log import OWN, SUFFIX, log_files, read_log
+from tasks.serving.log import OWN, SAID, SUFFIX, log_files, read_log
 from tasks.sources.download import fetch, is_remote, list_s3
 from tasks.sources.read_tables import read_csv, read_parquet
 
@@ -26,11 +25,11 @@ KEY = "prediction_id"
 
 @dataclass(frozen=True)
 class Partition:
-    """Typed rows under a name; `labels` [n] are class ids, -1 where not known, or None without any."""
+    """Typed rows under a name; `labels` are what they turned out to be, or None without any."""
 
     name: str
     rows: pd.DataFrame
-    labels: NDArray[np.int64] | None
+    labels: Truth | None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -39,33 +38,22 @@ class Partition:
 def partition_of(name: str, raw: pd.DataFrame, predictor: Predictor, labels: pd.Series | None = None) -> Partition:
     """Raw columns as a partition; labels are those of the target's column, else `labels` by identifier or prediction id.
 
-    Raises InputError for columns that are missing or of another kind, and for a label that is no class.
+    Raises InputError for columns that are missing or of another kind, and for a label that is no value of the target.
     """
     schema = predictor.schema
     notes = Notes(name)
     typed = conform(raw, needed_columns(schema, predictor.preprocessor.columns), schema, notes)
-    own = {KEY, "row_id", *OWN}
+    own = {KEY, "row_id", *OWN, *SAID, *schema.target.classes, schema.target.balance_column}
     notes.unknown = [c for c in notes.unknown if c not in own and not c.startswith("p_")]
     notes.tell()
     found = _labels(raw, schema, labels)
-    if found is None:
-        return Partition(name, typed, None)
-    ids = pd.Index(schema.target.classes).get_indexer(pd.Index(found))
-    wrong = (ids < 0) & found.notna().to_numpy()
-    if wrong.any():
-        strange = found.iloc[int(wrong.argmax())]
-        raise InputError(
-            f"{name}: '{strange}' is no class of '{schema.target.column}'. {nearest(strange, schema.target.classes)}"
-        )
-    return Partition(name, typed, ids.astype(np.int64) if (ids >= 0).any() else None)
+    return Partition(name, typed, None if found is None else truth_of(found, schema.target, name))
 
 
 def _labels(raw: pd.DataFrame, schema: Schema, labels: pd.Series | None) -> pd.Series | None:
-    target = schema.target.column
-    if target in raw:
-        return as_text(raw[target])
-    if labels is None:
-        return None
+    own = in_rows(raw, schema.target)
+    if own is not None or labels is None:
+        return own
     for key in (KEY, schema.identifier):
         if key is not None and key in raw and labels.index.name == key:
             return as_text(raw[key]).map(labels).astype("str")
@@ -73,8 +61,10 @@ def _labels(raw: pd.DataFrame, schema: Schema, labels: pd.Series | None) -> pd.S
 
 
 def read_labels(path: Path, schema: Schema) -> pd.Series:
-    """Class names by prediction id or by the identifier, whichever the file has; of repeated ones the last counts."""
+    """The target as text by prediction id or by the identifier, whichever the file has; of repeated ones the last counts."""
     table = read_table(path)
+    if schema.target.kind == "multilabel" and schema.target.column in table:
+        table[schema.target.column] = as_text(table[schema.target.column]).fillna("")
     keys = [key for key in (KEY, schema.identifier) if key is not None and key in table]
     if not keys or schema.target.column not in table:
         wanted = [schema.target.column] if keys else [key for key in (KEY, schema.identifier) if key]

@@ -14,9 +14,10 @@ import pandas as pd
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from models.errors import InputError
+from models.schema import Task
 from tasks.serving.log import PredictionLog
 from tasks.serving.request import request_model, table_of
 from tasks.serving.scorer import Answer, Scorer
@@ -27,19 +28,40 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 """Roles of the versions in the log: who answered, and who was in the shadow."""
 
 
-class Prediction(BaseModel):
-    """The answer to one row."""
+class Named(BaseModel):
+    """What every answer to a row has."""
 
     prediction_id: str = Field(description="Under this name the prediction stands in the log.")
+
+
+class Prediction(Named):
+    """The answer to one row: a class."""
+
     decision: str
     probabilities: dict[str, float]
 
 
-class Predictions(BaseModel):
-    """The answer to a request."""
+class LabelPrediction(Named):
+    """The answer to one row: the labels decided for, and the probability of each."""
+
+    decision: list[str]
+    probabilities: dict[str, float]
+
+
+class NumberPrediction(Named):
+    """The answer to one row: a number, in the unit of the target."""
+
+    prediction: float
+
+
+ANSWERS: dict[Task, type[Named]] = {"multilabel": LabelPrediction, "regression": NumberPrediction}
+"""What answers are for the kinds of target that are not classes."""
+
+
+class Answered(BaseModel):
+    """The answer to a request; `predictions` are made for the model that answers."""
 
     version: str
-    predictions: list[Prediction]
     notes: list[str] = Field(
         default_factory=list, description="Values that the model does not know, and took as missing."
     )
@@ -79,6 +101,8 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(InputError, _unfit)
     Body = request_model(service.champion.predictor)
+    One = ANSWERS.get(service.champion.kind, Prediction)
+    Predictions = create_model("Predictions", __base__=Answered, predictions=(list[One], ...))  # type: ignore[valid-type]
 
     @app.get("/health")
     def health() -> Health:
@@ -86,31 +110,21 @@ def create_app(service: Service) -> FastAPI:
         shadow = service.challenger.label if service.challenger else None
         return Health(version=service.champion.label, shadow=shadow)
 
-    def predict(request: BaseModel) -> Predictions:
+    def predict(request: BaseModel) -> BaseModel:
         """Score rows."""
         rows = table_of(request)
         answer = service.champion.answer(rows)
         names = [uuid.uuid4().hex for _ in range(len(rows))]
         _record(service, rows, names, answer)
         found = [
-            Prediction(prediction_id=name, decision=decision, probabilities=probabilities)
-            for name, (decision, probabilities) in zip(names, _by_class(service.champion, answer), strict=True)
+            One(prediction_id=name, **said) for name, said in zip(names, service.champion.said(answer), strict=True)
         ]
         return Predictions(version=service.champion.label, predictions=found, notes=_notes(answer))
 
     # The type of the body is only known now; as an annotation in the source it would be a text.
-    predict.__annotations__["request"] = Body
+    predict.__annotations__ |= {"request": Body, "return": Predictions}
     app.post("/predict")(predict)
     return app
-
-
-def _by_class(scorer: Scorer, answer: Answer) -> list[tuple[str, dict[str, float]]]:
-    """Decision and probabilities by name, row by row."""
-    classes = scorer.classes
-    return [
-        (classes[decision], dict(zip(classes, row, strict=True)))
-        for decision, row in zip(answer.decisions, answer.probabilities.tolist(), strict=True)
-    ]
 
 
 def _record(service: Service, rows: pd.DataFrame, names: list[str], answer: Answer) -> None:
@@ -140,10 +154,10 @@ def _entries(
     columns = logged.where(logged.notna(), None).to_dict("records")
     return [
         {
-            "time": now, "prediction_id": name, "version": scorer.label, "role": role, "decision": decision,
-            "probabilities": probabilities, "columns": {str(k): v for k, v in own.items()},
+            "time": now, "prediction_id": name, "version": scorer.label, "role": role, **said,
+            "columns": {str(k): v for k, v in own.items()},
         }
-        for name, own, (decision, probabilities) in zip(names, columns, _by_class(scorer, answer), strict=True)
+        for name, own, said in zip(names, columns, scorer.said(answer), strict=True)
     ]  # fmt: skip
 
 

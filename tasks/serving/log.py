@@ -16,12 +16,15 @@ import pandas as pd
 import psutil
 
 from models.errors import InputError
+from models.schema import LABEL_SEPARATOR
 from tasks.identity import redacted
 
 SUFFIX, OPEN = ".jsonl", ".open"
 FORMAT = 1
-OWN = ("time", "prediction_id", "version", "role", "decision")
-"""What every entry says of itself, besides the probabilities and the columns."""
+OWN = ("time", "prediction_id", "version", "role")
+"""What every entry says of itself, besides the columns."""
+SAID = ("decision", "prediction")
+"""What an entry says of the row: a class or a list of labels, with probabilities, or a number."""
 
 
 class PredictionLog:
@@ -123,18 +126,22 @@ def entries_of(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_log(paths: Iterable[Path], version: str | None = None) -> pd.DataFrame:
-    """Entries as a table: time, prediction_id, version, role, decision, p_<class>, then the logged columns.
+    """Entries as a table: time, prediction_id, version, role, decision and p_<class>, or prediction, then the logged columns.
+
+    Several labels are joined by LABEL_SEPARATOR, as in a table of predictions.
 
     `version` keeps one version's. A column is named as it is in the data; one of the names above gets a leading dot.
     """
     rows = []
     for path in paths:
         for entry in entries_of(path):
-            if not entry.keys() >= {*OWN, "probabilities", "columns"}:
+            if not entry.keys() >= {*OWN, "columns"} or entry.keys().isdisjoint(SAID):
                 raise InputError(f"{path}: an entry lacks {OWN[0]} or another key. The file is no prediction log.")
             if version is not None and entry["version"] != version:
                 continue
-            own = {k: entry[k] for k in OWN}
-            own |= {f"p_{name}": value for name, value in entry["probabilities"].items()}
+            own = {k: entry[k] for k in (*OWN, *SAID) if k in entry}
+            if isinstance(own.get("decision"), list):
+                own["decision"] = LABEL_SEPARATOR.join(own["decision"])
+            own |= {f"p_{name}": value for name, value in entry.get("probabilities", {}).items()}
             rows.append(own | {(f".{k}" if k in own else k): v for k, v in entry["columns"].items()})
     return pd.DataFrame(rows)

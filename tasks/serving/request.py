@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from models.predictor import Predictor
-from models.schema import CLASSES, Column, Schema
+from models.schema import Column, Schema
 
 MOST_ROWS = 1000
 """Rows of one request."""
@@ -28,7 +28,7 @@ KINDS: dict[str, Any] = {
 
 
 class Unservable(Exception):
-    """The model takes what no JSON request can hold, or says what no answer here can."""
+    """The model takes what no JSON request can hold."""
 
 
 def request_model(predictor: Predictor) -> type[BaseModel]:
@@ -37,8 +37,6 @@ def request_model(predictor: Predictor) -> type[BaseModel]:
     Groups that the decision depends on are required as well. Other keys are refused by name.
     """
     schema, required = predictor.schema, required_columns(predictor)
-    if schema.target.kind not in CLASSES:
-        raise Unservable(f"it answers a {schema.target.kind} target, and an answer over HTTP names one class")
     fields: dict[str, Any] = {}
     for position, column in enumerate(columns_of(schema, required)):
         if column.kind == "image":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from models.predictor import Predictor
+from models.schema import Task
 from models.values import as_text
 from tasks.conform import Notes, conform, needed_columns
 from tasks.registry import Registry, parse_reference
@@ -17,9 +19,9 @@ from tasks.registry import Registry, parse_reference
 
 @dataclass(frozen=True)
 class Answer:
-    """What a version says of some rows: class ids [n], probabilities [n, C], and what it found odd."""
+    """What a version says of some rows, as `Predictor.predict` returns it, and what it found odd."""
 
-    decisions: NDArray[np.int64]
+    decisions: NDArray[Any]
     probabilities: NDArray[np.float64]
     notes: Notes
 
@@ -44,6 +46,20 @@ class Scorer:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the probabilities."""
         return self.predictor.schema.target.classes
+
+    @property
+    def kind(self) -> Task:
+        """The kind of its target."""
+        return self.predictor.schema.target.kind
+
+    def said(self, answer: Answer) -> list[dict[str, Any]]:
+        """The answer row by row: `decision` (a class, or a list of labels) and `probabilities` by name, or `prediction`."""
+        if self.kind == "regression":
+            return [{"prediction": number} for number in answer.decisions.tolist()]
+        names, decided = np.asarray(self.classes, dtype=object), answer.decisions
+        picked = [names[row > 0].tolist() for row in decided] if self.kind == "multilabel" else names[decided].tolist()
+        rows = [dict(zip(self.classes, row, strict=True)) for row in answer.probabilities.tolist()]
+        return [{"decision": one, "probabilities": row} for one, row in zip(picked, rows, strict=True)]
 
     def answer(self, rows: pd.DataFrame) -> Answer:
         """Raw columns -> decisions and probabilities. Raises InputError for values of another kind."""

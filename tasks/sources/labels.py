@@ -28,13 +28,14 @@ def joined(frame: pd.DataFrame, wanted: CatalogueTarget) -> pd.DataFrame:
             f"target.column: '{wanted.column}' is a column already, and would be the name of the labels of target.columns. "
             "Give another name."
         )
-    carried = pd.DataFrame({name: _carried(frame[name]) for name in wanted.columns})
-    texts = [LABEL_SEPARATOR.join(row.index[row]) for _, row in carried.iterrows()]
+    each = pd.DataFrame({name: carried(frame[name]) for name in wanted.columns})
+    texts = [LABEL_SEPARATOR.join(row.index[row]) for _, row in each.iterrows()]
     left = [name for name in frame.columns if name not in wanted.columns]
     return frame[left].assign(**{wanted.column: pd.Series(texts, index=frame.index, dtype="str")})
 
 
-def _carried(column: pd.Series) -> NDArray[np.bool_]:
+def carried(column: pd.Series) -> NDArray[np.bool_]:
+    """Which rows have the label [n], of a column that says so row by row; another value is an InputError."""
     texts = as_text(column).str.lower()
     wrong = np.flatnonzero(~texts.isin(CARRIED | ABSENT).to_numpy())
     if len(wrong):
@@ -81,10 +82,10 @@ def rarest_labels(values: pd.Series, labels: tuple[str, ...]) -> tuple[pd.Series
     A label that is the rarest of fewer than STRATUM_ROWS rows names none of them: they count by their next rarer one.
     """
     place = {label: i for i, label in enumerate(labels, 1)}
-    carried = [[place[label] for label in text.split(LABEL_SEPARATOR) if label] for text in values]
+    places = [[place[label] for label in text.split(LABEL_SEPARATOR) if label] for text in values]
     kept = set(range(1, len(labels) + 1))
     while True:
-        rarest = np.array([max((i for i in row if i in kept), default=0) for row in carried], dtype=np.int64)
+        rarest = np.array([max((i for i in row if i in kept), default=0) for row in places], dtype=np.int64)
         counts = np.bincount(rarest, minlength=len(labels) + 1)
         thin = [i for i in kept if counts[i] < STRATUM_ROWS]
         if not thin or len(kept) == 1:

@@ -1,25 +1,36 @@
-"""The stages from ingest to report, and scoring a file, for a number, for classes with an order and for several labels."""
+"""The stages from ingest to report, and what a version is used for, for a number, for classes with an order and for several labels."""
 
 import json
 import logging
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pandas as pd
 import pytest
+from fastapi.testclient import TestClient
 
 from models.metrics.names import BALANCED, names_for
 from models.metrics.profile import Profile
 from models.predictor import Predictor
 from models.preprocess import Preprocessor
 from tasks import audit, evaluate, gate, ingest, report, resample, split, start, train, tune, validate
+from tasks.evaluate import evaluate as evaluation_of
+from tasks.export import answers, export
+from tasks.judging import scored as scored_rows
+from tasks.judging import terms_of
+from tasks.monitoring.watch import Look, watch
 from tasks.params import Params, load_params
 from tasks.parts import read_rows, read_schema, rows_of
 from tasks.predict import score
+from tasks.registry import open_registry
 from tasks.search.encoding import encode
 from tasks.search.entrants import entrants
 from tasks.search.objective import goal_of
 from tasks.search.work import Job, Setting, carry_out
-from tasks.serving.request import Unservable, request_model
+from tasks.serving.app import Service, create_app
+from tasks.serving.log import PredictionLog
+from tasks.serving.scorer import Scorer
 from tasks.stage import Stage, read_json, write_json
 
 QUICK = {
@@ -122,9 +133,6 @@ def test_every_stage_serves_this_kind_of_target(kind, repository, tmp_path, capl
     assert set(profile.decisions) == set(schema.target.classes)
     if kind == "ordinal":
         assert sum(profile.decisions.values()) == profile.rows
-    else:
-        with pytest.raises(Unservable, match=kind):
-            request_model(predictor)
     rows = read_rows(tmp_path / "data/ingest").head(40)
     rows.drop(columns=[schema.target.column]).to_csv(tmp_path / "new.csv", index=False)
     scored = pd.concat(score(predictor, tmp_path / "new.csv"))
@@ -134,6 +142,83 @@ def test_every_stage_serves_this_kind_of_target(kind, repository, tmp_path, capl
     else:
         assert list(scored.columns) == ["decision", *(f"p_{name}" for name in schema.target.classes)]
     json.dumps(scored.to_dict())
+    publish(tmp_path)
+    is_exported(predictor, rows, tmp_path)
+    is_served_and_watched(predictor, read_rows(tmp_path / "data/ingest"), params, tmp_path)
+
+
+def publish(root: Path) -> None:
+    """What was trained as the champion of a registry, whatever the gates said of so short a training."""
+    registry, data = open_registry("file://registry", root), root / "data"
+    files = {f"predictor/{p.name}": p for p in (data / "train/predictor").iterdir()}
+    files |= {name: data / "evaluate" / name for name in ("profile.json", "evaluation.json")}
+    registry.promote("toy", registry.publish("toy", files, run="1", summary={}).version)
+
+
+def is_exported(predictor: Predictor, rows: pd.DataFrame, root: Path) -> None:
+    """The ONNX file agrees with the predictor, in its own kind of output."""
+    export("toy", root / "toy.onnx", f"file://{root}/registry")
+    model, target = onnx.load(root / "toy.onnx"), predictor.schema.target
+    outputs = dict(zip([o.name for o in model.graph.output], answers(model, predictor, rows), strict=True))
+    decisions, probabilities = predictor.predict(rows)
+    if target.kind == "regression":
+        np.testing.assert_allclose(
+            outputs.pop("prediction"), decisions, atol=1e-5 * predictor.preprocessor.target_scale.deviation
+        )
+    else:
+        np.testing.assert_allclose(outputs.pop("probabilities"), probabilities, rtol=0, atol=1e-5)
+        said = decisions.tolist() if target.kind == "multilabel" else [target.classes[i] for i in decisions]
+        assert outputs.pop("decision").tolist() == said
+    assert outputs == {}
+
+
+def is_served_and_watched(predictor: Predictor, rows: pd.DataFrame, params: Params, root: Path) -> None:
+    """HTTP answers as `predict` does; its log is watched with labels that come later; what has changed is found."""
+    target, url = predictor.schema.target, f"file://{root}/registry"
+    asked = rows[[*predictor.preprocessor.columns, *(a.name for a in predictor.schema.sensitive)]].head(300)
+    asked = asked.loc[:, ~asked.columns.duplicated()]
+    with TestClient(create_app(Service(Scorer(open_registry(url), "toy"), log=PredictionLog(root / "log")))) as client:
+        body = {"rows": json.loads(asked.to_json(orient="records", double_precision=15))}
+        answer = client.post("/predict", json=body)
+        assert answer.status_code == 200, answer.text
+        found = answer.json()["predictions"]
+        described = client.get("/openapi.json").json()["components"]["schemas"]
+    expected = predictor.predict_frame(asked)
+    if target.kind == "regression":
+        assert [one["prediction"] for one in found] == pytest.approx(expected["prediction"].tolist())
+        assert "NumberPrediction" in described
+    else:
+        said = [";".join(one["decision"]) if target.kind == "multilabel" else one["decision"] for one in found]
+        assert said == expected["decision"].tolist()
+        first = target.classes[0]
+        assert [one["probabilities"][first] for one in found] == pytest.approx(expected[f"p_{first}"].tolist())
+
+    labels = pd.DataFrame(
+        {"prediction_id": [one["prediction_id"] for one in found], target.column: rows[target.column].head(300)}
+    )
+    labels.to_csv(root / "labels.csv", index=False)
+    seen = watch("toy", Look((str(root / "log"),), root / "labels.csv"), params, root, url)
+    (day,) = seen.partitions
+    assert day["labelled"] == len(found)
+    assert day["metric"] == {"regression": "r2"}.get(target.kind, "balanced_accuracy")
+    judged = scored_rows(rows.head(300), *predictor.predict(asked), target)
+    own = evaluation_of(judged, target.counted, terms_of(params.evaluate, params.seed))["overall"]
+    assert day["performance"]["overall"][day["metric"]] == own[day["metric"]]
+    by_group = day["groups_performance"]["attributes"]["sex"]["groups"]
+    figure = "mae" if target.kind == "regression" else "balanced_accuracy"
+    assert all(g["metrics"][figure]["low"] <= g["metrics"][figure]["value"] for g in by_group.values())
+
+    column = next(c.name for c in predictor.preprocessor.numeric)
+    rows.head(300).assign(**{column: rows[column].max()}).to_csv(root / "moved.csv", index=False)
+    turned = rows.head(300).assign(**{target.column: rows[target.column].head(300).to_numpy()[::-1]})
+    turned.to_csv(root / "turned.csv", index=False)
+    moved, other = watch("toy", Look((str(root / "[mt]*ed.csv"),)), params, root, url).partitions
+    assert moved["reasons"][0].startswith("drift of features:")
+    assert f"{column} (stability index" in moved["reasons"][0]
+    assert not any(r.startswith("drift of features") for r in other["reasons"])
+    assert any(r.startswith(f"{day['metric']} is ") for r in other["reasons"])
+    page = (root / "data/monitor/monitor.html").read_text(encoding="utf-8")
+    assert ("Root mean squared error" in page) == (target.kind == "regression")
 
 
 def test_a_number_is_standardized_by_training_rows_and_comes_back(repository, tmp_path):
