@@ -47,7 +47,7 @@ def truth_of(found: pd.Series, target: Target, name: str) -> Truth | None:
     """What the texts mean, None where nothing is known; a text that is no value of the target is an InputError."""
     there = found.notna().to_numpy()
     if target.kind == "multilabel":
-        made = np.full((len(found), len(target.classes)), -1, dtype=np.int64)
+        made: Truth = np.full((len(found), len(target.classes)), -1, dtype=np.int64)
         made[there] = indicators(found[there], target)
     elif target.kind == "regression":
         made = pd.to_numeric(found.astype("object"), errors="coerce").to_numpy(np.float64, na_value=np.nan)

@@ -210,13 +210,20 @@ def is_served_and_watched(predictor: Predictor, rows: pd.DataFrame, params: Para
 
     column = next(c.name for c in predictor.preprocessor.numeric)
     rows.head(300).assign(**{column: rows[column].max()}).to_csv(root / "moved.csv", index=False)
-    turned = rows.head(300).assign(**{target.column: rows[target.column].head(300).to_numpy()[::-1]})
+    decided, _ = predictor.predict(asked)
+    names = np.asarray(target.classes, dtype=object)
+    wrong = {
+        "regression": lambda: rows[target.column].head(300).to_numpy()[::-1],
+        "ordinal": lambda: names[(decided + 1) % len(names)],
+        "multilabel": lambda: [";".join(names[row == 0]) for row in decided],
+    }
+    turned = rows.head(300).assign(**{target.column: wrong[target.kind]()})
     turned.to_csv(root / "turned.csv", index=False)
     moved, other = watch("toy", Look((str(root / "[mt]*ed.csv"),)), params, root, url).partitions
     assert moved["reasons"][0].startswith("drift of features:")
     assert f"{column} (stability index" in moved["reasons"][0]
     assert not any(r.startswith("drift of features") for r in other["reasons"])
-    assert any(r.startswith(f"{day['metric']} is ") for r in other["reasons"])
+    assert any(r.startswith((f"{day['metric']} is ", "calibration error is ")) for r in other["reasons"])
     page = (root / "data/monitor/monitor.html").read_text(encoding="utf-8")
     assert ("Root mean squared error" in page) == (target.kind == "regression")
 
