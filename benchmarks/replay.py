@@ -204,8 +204,8 @@ def facts_of(
     made = [m for m in months if m.made]
     early = f"months before it with an alarm: {', '.join(false) or 'none'}"
     facts = {
-        "The drift is found within a month of its start, and none is seen before": (
-            found is not None and found.name == start,
+        "The drift is found within a month of its start, and there is no alarm before": (
+            found is not None and found.name == start and not false,
             f"It starts with {start}; " + (f"{found.name}: {'; '.join(found.drifted)}" if found else "never found")
             + f"; {early}.",
         ),
