@@ -38,7 +38,7 @@ class Ledger:
         status: dict[str, Any] = {}
         with _clear(self._root), self._repo.lock:
             for stage in [self._stage(name) for name in names] or self._stages():
-                status.update(stage.status())
+                status.update(stage.status() if _is_recorded(stage) else {stage.addressing: ["it was never run"]})
         self._due.update(status)
         return {name: _reason(entries) for name, entries in status.items()}
 
@@ -89,13 +89,16 @@ class Ledger:
             return "up to date"
         stage = self._stage(name)
         self._used.add(name)
-        with _clear(self._root), self._repo.lock, _asked_once(stage):
-            restored = not force and self._restored(stage)
-            before = None
-            if not restored:
-                stage.remove_outs()
+        before = None
+        with _clear(self._root), self._repo.lock:
+            if not (recorded := _is_recorded(stage)):
                 stage.save_deps()
-                before = _sums(stage)
+            with _unchanging(stage, saved=not recorded):
+                restored = not force and self._restored(stage)
+                if not restored:
+                    stage.remove_outs()
+                    stage.save_deps()
+                    before = _sums(stage)
         if not restored:
             execute()
         done: Done = "restored" if restored else "ran"
@@ -114,7 +117,7 @@ class Ledger:
                 f"{stage.name}: {', '.join(changed)} changed while it ran, so its result is not recorded. Run again."
             )
         stage.commit()
-        with _just_saved(stage):
+        with _unchanging(stage, saved=True):
             self._repo.stage_cache.save(stage)
         record(self._root / "dvc.lock", stage.name, to_single_stage_lockfile(stage))
 
@@ -195,28 +198,27 @@ def _reason(entries: list[Any]) -> str:
     return "changed"
 
 
+def _is_recorded(stage: Any) -> bool:
+    """Whether dvc.lock says what the stage was made from."""
+    return any(dep.hash_info for dep in stage.deps)
+
+
 @contextlib.contextmanager
-def _asked_once(stage: Any) -> Iterator[None]:
-    """Within the block the dependencies of a stage stay as they are: DVC, which looks at all of each again and again, looks once."""
+def _unchanging(stage: Any, saved: bool) -> Iterator[None]:
+    """Within the block what a stage depends on stays as it is: DVC, which looks at all of it at every question, looks once.
+
+    If it is `saved`, DVC has just looked.
+    """
     for dep in stage.deps:
-        dep.get_hash, dep.save = functools.cache(dep.get_hash), functools.cache(dep.save)
+        if saved:
+            dep.get_hash, dep.save = functools.partial(getattr, dep, "hash_info"), lambda: None
+        else:
+            dep.get_hash, dep.save = functools.cache(dep.get_hash), functools.cache(dep.save)
     try:
         yield
     finally:
         for dep in stage.deps:
             del dep.get_hash, dep.save
-
-
-@contextlib.contextmanager
-def _just_saved(stage: Any) -> Iterator[None]:
-    """Within the block the dependencies of a stage are what was found out last."""
-    for dep in stage.deps:
-        dep.get_hash = functools.partial(getattr, dep, "hash_info")
-    try:
-        yield
-    finally:
-        for dep in stage.deps:
-            del dep.get_hash
 
 
 @contextlib.contextmanager
