@@ -48,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 running.append(_checked(clone.equipoise("run", *as_settings(LITTLE), api=api)).outside)
     rows = [
         Row("not in stages, Prefect's own server", own + [demo.outside for demo in demos], "s", at_most=20),
-        Row("not in stages, a running server", running, "s", at_most=12),
-        Row("a run with nothing to do", nothing, "s", at_most=4),
+        Row("not in stages, a running server", running, "s", at_most=8),
+        Row("a run with nothing to do", nothing, "s", at_most=3),
     ]
     for demo in demos:
         rows += [
