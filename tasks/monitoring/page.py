@@ -11,11 +11,12 @@ from markupsafe import Markup
 
 from tasks.params import Params
 from tasks.reporting import numbers, page, words
-from tasks.reporting.svg import Frame, Scale, axes, domain, drawing, element, line, path, text
+from tasks.reporting.svg import Frame, Scale, domain, drawing, element, line, path, text, tick_labels, ticks
 
 WIDTH, HEIGHT = 640, 260
 HERE = Path(page.__file__).parent
 SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "mae", "rmse", "bias", "ece")
+SHOWN_OF_LABELS = ("recall", "precision", "f1", "roc_auc", "average_precision")
 LOOKS = {"none": "pass", "retrain": "fail", "roll back": "fail"}
 HEADLINES = {"none": "Nothing to do", "retrain": "Retrain", "roll back": "Roll back"}
 
@@ -38,6 +39,7 @@ def render(version: str, action: str, found: Sequence[dict[str, Any]], params: P
         last=found[-1] if found else None,
         metric=found[-1]["metric"] if found else "",
         columns=columns_of(found[-1]) if found else [],
+        by_class=labels_of(found[-1]) if found else [],
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
         drift=drift_chart(found, params.monitor.psi) if len(found) > 1 else None,
         performance=performance_chart(found, found[-1]["metric"]) if len(found) > 1 else None,
@@ -50,9 +52,17 @@ def columns_of(last: dict[str, Any]) -> list[str]:
     return [name for name in SHOWN if name in measured]
 
 
+def labels_of(last: dict[str, Any]) -> list[str]:
+    """The figures that the table of labels shows; none of other kinds of target."""
+    if not last["labelled"] or last["performance"]["task"] != "multilabel":
+        return []
+    first = next(iter(last["performance"]["by_class"].values()))
+    return [name for name in SHOWN_OF_LABELS if name in first]
+
+
 def _frame(values: Sequence[float], count: int, floor: float | None = 0.0) -> Frame:
     low, high = domain(values, floor=floor)
-    return Frame(Scale(0, max(count - 1, 1), 52, WIDTH - 16), Scale(low, high, HEIGHT - 44, 30))
+    return Frame(Scale(-0.5, max(count, 2) - 0.5, 52, WIDTH - 16), Scale(low, high, HEIGHT - 44, 30))
 
 
 def _named(frame: Frame, found: Sequence[dict[str, Any]]) -> Markup:
@@ -75,7 +85,7 @@ def drift_chart(found: Sequence[dict[str, Any]], limit: float) -> Markup:
         _axes(frame, "stability index"), _named(frame, found),
         line(frame.left, frame.y(limit), frame.right, frame.y(limit), "diagonal"),
         path([(frame.x(i), frame.y(v)) for i, v in enumerate(values)], "curve chosen"),
-        *(element("circle", cx=frame.x(i), cy=frame.y(values[i]), r=4, class_="dot chosen") for i in alarms),
+        *(element("circle", cx=frame.x(i), cy=frame.y(values[i]), r=4, class_="dot worst") for i in alarms),
     )  # fmt: skip
 
 
@@ -101,5 +111,9 @@ def performance_chart(found: Sequence[dict[str, Any]], metric: str) -> Markup:
 
 
 def _axes(frame: Frame, up: str) -> Markup:
-    """The upward axis; the partitions are named below."""
-    return axes(frame, "", up, (1, 5))
+    """The upward axis and its lines; the partitions are named below, so there are no numbers there."""
+    at = ticks(frame.y.low, frame.y.high, 5)
+    grid = [line(frame.left, frame.y(v), frame.right, frame.y(v), "grid") for v in at]
+    marks = [text(frame.left - 6, frame.y(v) + 4, w, "tick", "end") for v, w in zip(at, tick_labels(at), strict=True)]
+    bottom = line(frame.left, frame.bottom, frame.right, frame.bottom, "axis")
+    return Markup("").join([*grid, *marks, bottom, text(frame.left - 28, frame.top - 12, up, "axis-name")])
