@@ -69,7 +69,8 @@ def _classes(schema: Schema) -> str:
     classes = schema.target.classes
     if schema.target.kind == "regression":
         return "a number"
-    return ", ".join(classes) if len(classes) <= 4 else plural(len(classes), "class", "classes")
+    words = ("label", "labels") if schema.target.kind == "multilabel" else ("class", "classes")
+    return ", ".join(classes) if len(classes) <= 4 else plural(len(classes), *words)
 
 
 def _facts(

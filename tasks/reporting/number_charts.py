@@ -9,7 +9,20 @@ from markupsafe import Markup
 
 from models.metrics.numbers import Numbers, reliability
 from tasks.reporting.numbers import Figure, count, decimal
-from tasks.reporting.svg import Frame, Scale, axes, domain, drawing, element, line, path, text, tick_labels, ticks
+from tasks.reporting.svg import (
+    CHARACTER,
+    Frame,
+    Scale,
+    axes,
+    domain,
+    drawing,
+    element,
+    line,
+    path,
+    text,
+    tick_labels,
+    ticks,
+)
 
 WIDTH, HEIGHT, CELLS = 400, 360, 36
 PANEL = 236
@@ -56,7 +69,10 @@ def errors(found: Mapping[str, Figure], label: str) -> Markup:
         text(frame.x(v), frame.bottom + 15, words, "tick", "middle")
         for v, words in zip(at, tick_labels(at), strict=True)
     ]
-    parts.append(text((frame.left + frame.right) / 2, frame.bottom + 33, label, "axis-name", "middle"))
+    # The name of the axis is centred below it as far as the drawing has room for that.
+    half = len(label) * CHARACTER * 0.57
+    middle = max(half, min((frame.left + frame.right) / 2, WIDTH - half))
+    parts.append(text(middle, frame.bottom + 33, label, "axis-name", "middle"))
     parts.append(line(frame.x(0), frame.top, frame.x(0), frame.bottom, "diagonal"))
     for place, (name, figure) in enumerate(found.items()):
         y = 14 + LINE * (place + 0.5)
