@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from models.errors import InputError, nearest
+from models.schema import CLASSES
 from models.values import as_text
 from tasks.registry import open_registry, parse_reference
 from tasks.serving.request import Unservable
@@ -94,6 +95,11 @@ def shadow_report(
     from tasks.serving.shadow import compare
 
     target = load_predictor(open_registry(url), reference).schema.target
+    if target.kind not in CLASSES:
+        raise InputError(
+            f"{reference} answers a {target.kind} target, and champion and challenger are compared on classes so far. Watch "
+            "each with `equipoise monitor` instead."
+        )
     if not folder.is_dir():
         raise InputError(
             f"{folder} is no folder with a prediction log. Name the one that `equipoise serve --log` wrote."

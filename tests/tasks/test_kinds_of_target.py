@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 
+from models.errors import InputError
 from models.metrics.names import BALANCED, names_for
 from models.metrics.profile import Profile
 from models.predictor import Predictor
@@ -28,6 +29,7 @@ from tasks.search.encoding import encode
 from tasks.search.entrants import entrants
 from tasks.search.objective import goal_of
 from tasks.search.work import Job, Setting, carry_out
+from tasks.serve import shadow_report
 from tasks.serving.app import Service, create_app
 from tasks.serving.log import PredictionLog
 from tasks.serving.scorer import Scorer
@@ -207,6 +209,10 @@ def is_served_and_watched(predictor: Predictor, rows: pd.DataFrame, params: Para
     by_group = day["groups_performance"]["attributes"]["sex"]["groups"]
     figure = "mae" if target.kind == "regression" else "balanced_accuracy"
     assert all(g["metrics"][figure]["low"] <= g["metrics"][figure]["value"] for g in by_group.values())
+
+    if target.kind != "ordinal":
+        with pytest.raises(InputError, match=f"answers a {target.kind} target"):
+            shadow_report(root / "log", "toy", None, url)
 
     column = next(c.name for c in predictor.preprocessor.numeric)
     rows.head(300).assign(**{column: rows[column].max()}).to_csv(root / "moved.csv", index=False)
