@@ -24,7 +24,7 @@ from models.learners.learner import Member, Plan
 from models.learners.torch import MLP, Population, build_net
 from models.recipe import Recipe, parse
 
-EPOCHS, RUNS, BATCH, HIDDEN = 2, 3, 512, (256, 256)
+EPOCHS, RUNS, BATCH, HIDDEN = 2, 2, 512, (256, 256)
 AT_MOST = 1.3
 SLOTS = ("sample", "mix", "head", "loss", "weigh", "regularize", "optimize", "schedule")
 SAYS_SO = re.compile(r"\bpass(es)?\b")

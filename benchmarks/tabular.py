@@ -26,7 +26,7 @@ from models.learners.learner import Member, Plan
 from models.recipe import parse
 
 DATA = ("adult", "acsincome", "mammography", "compas")
-SEEDS, ROWS = 2, 30_000
+SEEDS, ROWS = 1, 30_000
 PLANS = {"tabm": Plan(budget=16, patience=5), "mlp": Plan(budget=16, patience=5), "trees": Plan(budget=400)}
 PEER = "LightGBM"
 

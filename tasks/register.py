@@ -11,6 +11,7 @@ from typing import Any
 from models.errors import InputError, RefusedError
 from tasks.changes import keep
 from tasks.identity import identity, redacted, sums
+from tasks.learned import FILE as LEARNED
 from tasks.params import OF_A_MODEL, Params
 from tasks.rebuild.tables import recorded_outputs
 from tasks.registry import CHAMPION, AliasMovedError, Registry, open_registry
@@ -135,6 +136,7 @@ def files_of(inputs: Paths, params: Params, record: Mapping[str, Any], root: Pat
     files |= {
         "start.json": inputs["start"] / "start.json",
         "train.json": inputs["train"] / "summary.json",
+        LEARNED: inputs["train"] / LEARNED,
         "report.html": inputs["report"],
     }
     files |= {"card.json": _json(redacted(read_json(inputs["card"])))}

@@ -7,12 +7,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from models.errors import EquipoiseError, InputError
 from models.predictor import Predictor
 from models.schema import Schema
 from tasks.champion import NOTE, PREDICTOR, unfit
+from tasks.learned import FILE as LEARNED
+from tasks.learned import known_rows
 from tasks.params import Params
-from tasks.parts import read_schema
+from tasks.parts import read_rows, read_schema
 from tasks.registry import Loaded, Registry, open_registry
 from tasks.stage import Paths, Stage, replacing, write_json
 
@@ -24,7 +28,7 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
 
     It is looked up when the rows or the parameters change, and stays what it was until then: so the model that a run
     makes champion is not what the same run starts from when it is told again. A version that `retrain.start` names must
-    be there; a champion that is not there, or does not fit these rows any more, is said.
+    be there; a champion that is not there, does not fit these rows any more, or has learned rows that now judge, is said.
     """
     schema, asked = read_schema(inputs["schema"].parent), params.retrain.start
     with replacing(outputs["start"]) as folder:
@@ -33,7 +37,8 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
             write_json(folder / NOTE, _note("retrain.start names no version"))
             return
         registry = open_registry(params.registry.url, outputs["start"].parents[1])
-        note = take(registry, params.model_name, asked, schema, folder)
+        data = read_rows(inputs["rows"].parent), inputs["split"].parent
+        note = take(registry, params.model_name, asked, schema, data, folder)
         write_json(folder / NOTE, note)
     if note["why"]:
         log.warning("start: nothing to learn from: %s", note["why"])
@@ -41,8 +46,13 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
         log.info("start: recipes may learn from %s@%s", note["name"], note["version"])
 
 
-def take(registry: Registry, name: str, asked: str, schema: Schema, folder: Path) -> dict[str, Any]:
-    """Copy the predictor of a version, or of what an alias points to, into the folder, and say which it was, or why none."""
+def take(
+    registry: Registry, name: str, asked: str, schema: Schema, data: tuple[pd.DataFrame, Path], folder: Path
+) -> dict[str, Any]:
+    """Copy the predictor of a version, or of what an alias points to, into the folder, and say which it was, or why none.
+
+    `data` are the rows and where their split is.
+    """
     which = registry.aliases(name).get(asked, asked)
     if which not in registry.versions(name):
         if which != asked or not asked[1:].isdigit():
@@ -58,13 +68,17 @@ def take(registry: Registry, name: str, asked: str, schema: Schema, folder: Path
         return _note(f"{name}@{which} cannot be read: {reason}")
     if why := unfit(predictor, schema):
         return _note(f"{name}@{which} does not fit these data: {why}")
+    if why := known_rows(loaded.directory, *data):
+        return _note(f"{name}@{which}: {why}")
     copy(loaded, folder)
     return {"name": name, "version": which, "digest": loaded.manifest.digest, "why": ""}
 
 
 def copy(loaded: Loaded, folder: Path) -> None:
-    """A version's predictor, into the folder."""
+    """A version's predictor, and which rows it learned, into the folder."""
     shutil.copytree(loaded.directory / PREDICTOR, folder / PREDICTOR)
+    if (loaded.directory / LEARNED).is_file():
+        shutil.copy(loaded.directory / LEARNED, folder / LEARNED)
 
 
 def _note(why: str) -> dict[str, Any]:
@@ -75,7 +89,11 @@ STAGE = Stage(
     name="start",
     run=run,
     sections=("data", "registry", "retrain"),
-    inputs={"schema": "data/ingest/schema.json", "split": "data/split/split.parquet"},
+    inputs={
+        "rows": "data/ingest/rows.parquet",
+        "schema": "data/ingest/schema.json",
+        "split": "data/split/split.parquet",
+    },
     outputs={"start": "data/start"},
 )
 

@@ -25,6 +25,7 @@ from models.preprocess import Preprocessor
 from models.recipe import Recipe
 from models.seeds import derive_seed
 from tasks.champion import Champion, encoded, preprocessor_of, read_champion
+from tasks.learned import write_learned
 from tasks.params import Params
 from tasks.parts import read_rows, read_schema, rows_of, training_rows, unlabelled_rows
 from tasks.scoring import device_of, validation_metrics
@@ -38,7 +39,7 @@ SAID = 15
 
 
 def run(params: Params, inputs: Paths, outputs: Paths) -> None:
-    """Write predictor/ (safetensors + JSON) and summary.json with the spread of the validation metrics over the seeds."""
+    """Write predictor/ (safetensors + JSON), which rows it learned, and summary.json with the spread over the seeds."""
     choice = read_json(inputs["choice"])
     recipe = entrant(params.search, choice["recipe"]).with_values(choice["values"])
     schema, rows = read_schema(inputs["rows"].parent), read_rows(inputs["rows"].parent)
@@ -81,6 +82,8 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     with replacing(outputs["model"]) as directory:
         (directory / "predictor").mkdir(parents=True)
         predictor.save(directory / "predictor")
+        told_by = {*preprocessor.columns, schema.target.column} & set(train_rows)
+        write_learned(directory, train_rows, sorted(told_by), inputs["start"] if champion is not None else None)
         seeds = [_metrics(params, recipe, [model], valid, calib, statistics, preprocessor) for model in refits]
         summary = {
             "recipe": recipe.name,

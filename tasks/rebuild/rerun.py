@@ -145,12 +145,14 @@ def _bring_start(record: Record, wanted: Wanted, root: Path) -> None:
     older = f"{note['name']}@{note['version']}"
     if wanted.registry is None:
         raise InputError(f"{record.reference} learned from {older}, which is not with DVC any more.")
+    from tasks.start import copy  # torch comes with it
+
     loaded = wanted.registry.load(str(note["name"]), str(note["version"]))
     if loaded.manifest.digest != note["digest"]:
         raise CorruptError(
             f"{record.reference} learned from {older}, and what the registry has under that name is another."
         )
-    shutil.copytree(loaded.directory / "predictor", folder / "predictor")
+    copy(loaded, folder)
 
 
 def _check_rows(record: Record, root: Path) -> None:

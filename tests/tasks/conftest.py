@@ -17,6 +17,7 @@ from models.predictor import Predictor
 from models.preprocess import Preprocessor
 from models.recipe import parse
 from models.schema import Attribute, Column, Schema, Target
+from tasks.learned import write_learned
 from tasks.params import Params, parse_params
 from tasks.registry import CHALLENGER, open_registry
 from tasks.sources.parquet import write_parquet
@@ -99,6 +100,7 @@ def trained_copies(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[
             toy_predictor(rows[parts == "train"], schema).save(root / "data/train/predictor")
             seeds = [{"seed": s, "metrics": {"accuracy": 0.7 + s / 100}} for s in (1, 2, 3)]
             write_json(root / "data/train/summary.json", {"recipe": "none", "seeds": seeds})
+            write_learned(root / "data/train", rows[parts == "train"], list(rows.columns.drop("row_id")), None)
         return made[classes]
 
     return copy

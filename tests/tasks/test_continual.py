@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
@@ -17,6 +18,7 @@ from models.preprocess import Preprocessor
 from models.recipe import parse
 from tasks import evaluate, gate, ingest, register, resample, split, start, train, tune
 from tasks.champion import Champion, encoded, read_champion
+from tasks.learned import known_rows, numbers_of, read_learned, write_learned
 from tasks.params import Model, Params, Resources, Retrain, Search, parse_params, read_yaml
 from tasks.parts import read_rows, read_schema, rows_of
 from tasks.rebuild.lineage import as_tree, stations
@@ -94,7 +96,7 @@ def first(one_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def second(first: Path) -> Path:
     """The same copy, retrained on later rows: from the champion in several ways, and from scratch."""
-    retrained(first, params(first, LEARNED, since="2024-04-01", retrain={"start": "champion"}))
+    retrained(first, params(first, LEARNED, since="2024-07-01", retrain={"start": "champion"}))
     return first
 
 
@@ -140,7 +142,7 @@ def test_a_version_says_what_it_learned_from_and_is_the_same_when_it_is_made_aga
     for folder in ("ingest", "split", "resample", "tune"):
         shutil.copytree(second / "data" / folder, tmp_path / "data" / folder)
     _bring_start(record, Wanted(tmp_path, registry=registry), tmp_path)
-    chosen = params(second, LEARNED, since="2024-04-01", retrain={"start": "champion"})
+    chosen = params(second, LEARNED, since="2024-07-01", retrain={"start": "champion"})
     train.STAGE.execute(chosen, tmp_path)
     for name in ("weights.safetensors", "predictor.json"):
         made = (tmp_path / "data/train/predictor" / name).read_bytes()
@@ -239,6 +241,41 @@ def test_the_version_is_pinned_and_one_that_does_not_fit_is_said(second, tmp_pat
         taken(tmp_path, "v9")
     write_json(tmp_path / "data/ingest/schema.json", toy_schema(("no", "yes")).model_dump(mode="json"))
     assert "does not fit these data: it predicts" in taken(tmp_path, "champion")["why"]
+
+
+def test_a_champion_that_learned_rows_which_now_judge_is_not_learned_from(second, tmp_path):
+    """More months, split anew by chance: rows that v2 learned are test rows now, and would find a model that knows them."""
+    shutil.copytree(second / "registry", tmp_path / "registry")
+    for module in (ingest, split):
+        write_json(tmp_path / "data/validate/results.json", {})
+        module.STAGE.execute(params(tmp_path, ["none"], since="2024-04-01"), tmp_path)
+    why = taken(tmp_path, "v1")["why"]
+    assert "loans@v1: it learned from" in why
+    assert "data.since" in why
+    assert not (tmp_path / "data/start/predictor").exists()
+    # Split as it was when the champion learned, no row has changed sides.
+    shutil.rmtree(tmp_path / "data")
+    for folder in ("ingest", "split"):
+        shutil.copytree(second / "data" / folder, tmp_path / "data" / folder)
+    assert taken(tmp_path, "v2")["why"] == ""
+    (tmp_path / "version").mkdir()
+    data = read_rows(tmp_path / "data/ingest"), tmp_path / "data/split"
+    assert known_rows(tmp_path / "version", *data).startswith("it does not say which rows it learned")
+
+
+def test_rows_are_told_by_what_they_hold_and_a_version_knows_those_that_its_champion_learned(tmp_path):
+    rows = pd.DataFrame({"row_id": [0, 1, 2], "x": [1, 2, 3], "c": pd.Categorical(["a", None, "b"])})
+    same = pd.DataFrame({"row_id": [7, 8, 9], "c": ["b", "a", None], "x": [3.0, 1.0, 2.0]}, index=[4, 5, 6])
+    numbers, others = numbers_of(rows, ["c", "x"]), numbers_of(same, ["c", "x"])
+    assert len(set(numbers)) == 3
+    assert list(others) == [numbers[2], numbers[0], numbers[1]]
+    for name, part, start_at in (("old", rows[:1], None), ("new", rows[1:], tmp_path / "old")):
+        (tmp_path / name).mkdir()
+        write_learned(tmp_path / name, part, ["x", "c"], start_at)
+    told = read_learned(tmp_path / "new")
+    assert told is not None
+    assert told[0] == ["c", "x"]
+    assert set(told[1]) == set(numbers)
 
 
 def test_params_say_what_may_be_named():

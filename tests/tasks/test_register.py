@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from models.errors import EquipoiseError, InputError, RefusedError
+from tasks.learned import write_learned
 from tasks.params import Params, parse_params
 from tasks.register import STAGE
 from tasks.registry import Registry, open_registry
@@ -63,6 +64,7 @@ def working_copy(tmp_path: Path) -> Make:
         write(data / "train/predictor/predictor.json", {"recipe": "none"})
         (data / "train/predictor/weights.safetensors").write_bytes(weights.encode() * 50_000)
         write(data / "train/summary.json", {"seeds": [{"seed": 11}, {"seed": 12}]})
+        write_learned(data / "train", pd.DataFrame({"x": [1.0]}), ["x"], None)
         write(data / "evaluate/evaluation.json", {"rows": 1})
         write(data / "evaluate/metrics.json", {"balanced_accuracy": 0.8, "equalized_odds_difference": None})
         write(data / "evaluate/profile.json", {"rows": 1})
