@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ["data", "learner", "ROC AUC", "average precision", f"against {PEER}", "log loss", "seconds of one thread"],
         rows,
         notes=[
-            f"Means over {given.seeds} seeds, each with its own split; test rows. No learner was tuned on these data for "
+            f"{'One seed' if given.seeds == 1 else f'Means over {given.seeds} seeds, each with its own split'}; test rows. No learner was tuned on these data for "
             "the table: ours with their defaults, LightGBM with 200 trees at a learning rate of .05."
         ],
         command=f"python -m benchmarks.tabular --seeds {given.seeds} --rows {given.rows}",
