@@ -34,7 +34,7 @@ def numbers_of(rows: pd.DataFrame, columns: Sequence[str]) -> Numbers:
         else rows[name].astype(object).where(rows[name].notna(), None)
         for name in columns
     }
-    return hash_pandas_object(pd.DataFrame(held, index=rows.index), index=False).to_numpy(np.uint64)
+    return np.asarray(hash_pandas_object(pd.DataFrame(held, index=rows.index), index=False), dtype=np.uint64)
 
 
 def write_learned(folder: Path, rows: pd.DataFrame, columns: Sequence[str], start: Path | None) -> None:

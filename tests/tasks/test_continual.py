@@ -25,7 +25,6 @@ from tasks.rebuild.lineage import as_tree, stations
 from tasks.rebuild.record import read_record
 from tasks.rebuild.rerun import Wanted, _bring_start
 from tasks.registry import open_registry
-from tasks.search.choice import Goal, Standing
 from tasks.search.cluster import cluster
 from tasks.search.entrants import entrants
 from tasks.stage import read_json, write_json
@@ -116,10 +115,6 @@ def test_learned_and_fresh_models_compete_in_one_search_and_the_record_says_whic
     choice = read_json(second / "data/tune/choice.json")
     assert choice["recipe"] in LEARNED
     assert scores[choice["recipe"]] == min(scores.values())
-    # Asked for balanced accuracy, the same trials are won by one from scratch.
-    standings = [Standing(t["trial"], False, t["metrics"]) for t in record["trials"]]
-    fresh = record["trials"][Goal("balanced_accuracy", {}).best(standings).trial]
-    assert "champion" not in fresh
 
 
 def test_the_verdict_is_about_the_same_rows_and_the_same_champion(second):
@@ -244,11 +239,11 @@ def test_the_version_is_pinned_and_one_that_does_not_fit_is_said(second, tmp_pat
 
 
 def test_a_champion_that_learned_rows_which_now_judge_is_not_learned_from(second, tmp_path):
-    """More months, split anew by chance: rows that v2 learned are test rows now, and would find a model that knows them."""
+    """The months that v1 learned, split anew by chance: some rows that it learned are test rows now."""
     shutil.copytree(second / "registry", tmp_path / "registry")
     for module in (ingest, split):
         write_json(tmp_path / "data/validate/results.json", {})
-        module.STAGE.execute(params(tmp_path, ["none"], since="2024-04-01"), tmp_path)
+        module.STAGE.execute(params(tmp_path, ["none"], until="2024-07-01", seed=1), tmp_path)
     why = taken(tmp_path, "v1")["why"]
     assert "loans@v1: it learned from" in why
     assert "data.since" in why

@@ -96,7 +96,7 @@ def test_a_pass_becomes_a_version_and_the_champion(working_copy):
     }  # fmt: skip
     assert set(loaded.manifest.files) == {
         "predictor/predictor.json", "predictor/weights.safetensors", "params.json", "identity.json", "schema.json", "card.json",
-        "trials.json", "choice.json", "start.json", "train.json", "evaluation.json", "metrics.json", "profile.json", "audit.json", "verdict.json", "report.html",
+        "trials.json", "choice.json", "start.json", "train.json", "learned.safetensors", "evaluation.json", "metrics.json", "profile.json", "audit.json", "verdict.json", "report.html",
     }  # fmt: skip
     assert loaded.manifest.summary["metrics"]["balanced_accuracy"] == 0.8
     weights = (root / "data/train/predictor/weights.safetensors").read_bytes()

@@ -141,6 +141,7 @@ def test_the_loss_is_the_mean_of_the_members_losses(recipe):
         torch.ones(40),
         rows,
         torch.zeros(40, 0),
+        torch.zeros(40, 0),
     )
     state = {"class_counts": torch.tensor([500.0, 100.0])}
     states = {"loss": state if chosen.loss.name == "ldam" else {}}
