@@ -33,9 +33,11 @@ METRICS = {
 }  # fmt: skip
 ON_CPU = tuple(name for name in RECIPES if name not in ("crt", "mixup_drw", "mislas"))
 DATA = ("mnist-lt", "cifar10-lt")
-CPU_DATA, CPU_ROWS, CPU_EPOCHS, CPU_HELD_OUT = ("mnist-lt",), 600, 5, 500
-"""Where there is no GPU: data, training rows at most, epochs, and held-out rows that judge each epoch."""
+CPU_DATA, CPU_ROWS, CPU_EPOCHS, CPU_HELD_OUT, CPU_TEST = ("mnist-lt",), 400, 5, 300, 1_000
+"""Where there is no GPU: data, training rows at most, epochs, held-out rows that judge each epoch, and test rows."""
 GPU_EPOCHS = 200
+BATCH, CPU_BATCH = 128, 64
+"""Rows of a step; fewer of so few rows make more steps."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -71,12 +73,13 @@ def _measure(name: str, recipes: Sequence[str], limit: int, epochs: int, seeds: 
     valid, test = data.valid, data.test
     if device == "cpu":
         valid = valid.take(torch.arange(0, len(valid), max(1, len(valid) // CPU_HELD_OUT)))
-        test = test.take(torch.arange(0, len(test), 5))
+        test = test.take(torch.arange(0, len(test), max(1, len(test) // CPU_TEST)))
     rows = Rows(
         lambda recipe: train.to(device), valid.to(device), data.calib.to(device), test.to(device), data.inputs,
         data.schema,
     )  # fmt: skip
-    plan = Plan(budget=epochs, batch_size=128, patience=epochs, device=device)
+    batch = CPU_BATCH if device == "cpu" else BATCH
+    plan = Plan(budget=epochs, batch_size=batch, patience=epochs, device=device)
     found = results({label: parse(label) for label in recipes}, rows, "resnet32", plan, range(seeds), Evaluate())
     size = f"{len(train):,} training rows, {epochs} epochs, {seeds} seeds"
     publish_figures(

@@ -69,8 +69,10 @@ def _of_recipe(
     for outcome in outcomes:
         if outcome.model is None:
             raise EquipoiseError(outcome.error or "it failed")
-        states, _ = fit_adjusters(recipe.adjust, average([outcome.model], rows.calib), rows.calib, statistics)
-        scores = apply_adjusters(recipe.adjust, states, average([outcome.model], rows.test), rows.test.groups)
+        scores = average([outcome.model], rows.test)
+        if recipe.adjust:
+            states, _ = fit_adjusters(recipe.adjust, average([outcome.model], rows.calib), rows.calib, statistics)
+            scores = apply_adjusters(recipe.adjust, states, scores, rows.test.groups)
         found.append(validation_metrics(scores, rows.test, rows.schema, evaluate))
     return found
 

@@ -48,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         recipes: dict[str, Recipe] = {}
         for name in names:
             recipe = parse(name)
+            if recipe.reads_champion:
+                print(f"{name}: left out: there is no champion to learn from", flush=True)
+                continue
             try:
                 recipe.check(schema.target.kind, True, False, name)
             except InputError as error:
