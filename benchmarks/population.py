@@ -150,7 +150,7 @@ def _trainable(config: dict[str, Any], architecture: Any, epochs: int, table: An
     torch.set_num_threads(1)
     net = build_net(architecture, chosen["seed"])
     dropout = torch.nn.Dropout(chosen["dropout"])
-    for module in net.body:  # type: ignore[union-attr]
+    for module in net.body.modules():
         if isinstance(module, torch.nn.ReLU):
             module.register_forward_hook(lambda m, _, out: dropout(out) if m.training else out)
     optimizer = torch.optim.AdamW(net.parameters(), lr=chosen["learning_rate"], weight_decay=chosen["weight_decay"])

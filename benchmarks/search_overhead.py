@@ -10,9 +10,8 @@ import json
 import logging
 import sys
 import time
-from typing import Any
 
-from benchmarks.searched import prepared
+from benchmarks.searched import Prepared, prepared
 from benchmarks.table import Row, publish
 
 RUNS = 2
@@ -29,7 +28,7 @@ def main() -> None:
     with prepared("adult") as ready:
         trials = 0
         for _ in range(RUNS):
-            wall, inside, at_once = _timed(ready.search)
+            wall, inside, at_once = _timed(ready)
             rows_of_trials = json.loads((ready.root / "data/tune/trials.json").read_text())["trials"]
             trials = len({row["training"] for row in rows_of_trials})
             rows["beyond its work, per training"].append((wall - inside / at_once) / trials)
@@ -49,30 +48,13 @@ def main() -> None:
         )
 
 
-def _timed(search: Any) -> tuple[float, float, int]:
-    """Wall seconds of a search, seconds inside its trials by their own clocks, and how many ran at once."""
-    from tasks.search import cluster
-
-    cluster.prepare_environment()
-    from tasks.search import tuner, worker
-
-    seconds: list[float] = []
-    at_once: list[int] = []
-    original = tuner.Results.on_trial_complete
-
-    def counted(self: Any, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        if not json.loads(trial.config[worker.JOB])["name"].startswith("hold"):
-            seconds.append(trial.last_result["time_total_s"])
-        at_once.append(len({t.trial_id for t in trials if t.status == "RUNNING"}))
-        original(self, iteration, trials, trial, **info)
-
-    tuner.Results.on_trial_complete = counted  # type: ignore[method-assign]
-    try:
-        began = time.perf_counter()
-        search()
-        return time.perf_counter() - began, sum(seconds), max(at_once)
-    finally:
-        tuner.Results.on_trial_complete = original  # type: ignore[method-assign]
+def _timed(ready: Prepared) -> tuple[float, float, int]:
+    """Wall seconds of a search, seconds inside its trainings by their own clocks, and how many ran at once."""
+    began = time.perf_counter()
+    trainings = ready.watched()
+    wall = time.perf_counter() - began
+    at_once = max(sum(other.began <= one.began < other.ended for other in trainings) for one in trainings)
+    return wall, sum(one.ended - one.began for one in trainings), at_once
 
 
 if __name__ == "__main__":

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.encoded import mirror_has
 from tasks import ingest, resample, split, start, tune
 from tasks.overrides import effective, parse_settings
 from tasks.params import Params
+
+if TYPE_CHECKING:
+    from tasks.search.tuner import Trained
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,21 @@ class Prepared:
     def search(self) -> None:
         """Run the stage."""
         tune.STAGE.execute(self.params, self.root)
+
+    def watched(self, address: str | None = None) -> list[Trained]:
+        """Run the stage, on the cluster at the address if there is one, and say of every training where and when it was."""
+        from tasks.search import cluster
+
+        cluster.prepare_environment(address)
+        from tasks.search import tuner
+
+        found: list[Trained] = []
+        tuner.watchers.append(found.append)
+        try:
+            self.search()
+        finally:
+            tuner.watchers.remove(found.append)
+        return found
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             continue
         try:
             recipe = parse(name)
-            recipe.check(data.schema.target.kind, True, False, name)  # type: ignore[arg-type]
+            recipe.check(data.schema.target.kind, True, False, name)
             ratios, taken = _against(recipe, plain, data, plan, given.runs)
         except EquipoiseError as error:
             left_out.append(name)

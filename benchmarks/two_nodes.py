@@ -6,17 +6,12 @@ a worker node; counted from the beginning of the first to the end of the last, b
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import secrets
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from benchmarks.searched import Prepared, prepared
 from benchmarks.table import Row, publish
@@ -64,36 +59,11 @@ def main() -> None:
 
 def _rate(ready: Prepared, nodes: int) -> float:
     """Trainings per second of one search. Raises EquipoiseError unless as many processes as nodes have trained."""
-    with _spans() as spans:
-        ready.search()
-    processes = {process for process, _, _ in spans}
-    if len(spans) != len(RECIPES) or len(processes) != nodes:
-        raise EquipoiseError(f"expected {len(RECIPES)} trainings by {nodes} processes, saw {len(spans)} by {processes}")
-    return len(spans) / (max(end for _, _, end in spans) - min(begin for _, begin, _ in spans))
-
-
-@contextmanager
-def _spans() -> Iterator[list[tuple[int, float, float]]]:
-    """Process, beginning and end of every training, in seconds since 1970."""
-    from tasks.search import cluster
-
-    cluster.prepare_environment(os.environ["RAY_ADDRESS"])
-    from tasks.search import tuner, worker
-
-    found: list[tuple[int, float, float]] = []
-    original = tuner.Results.on_trial_complete
-
-    def noted(self: Any, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        now, last = time.time(), trial.last_result or {}
-        if not json.loads(trial.config[worker.JOB])["name"].startswith("hold"):
-            found.append((last["pid"], now - last["time_total_s"], now))
-        original(self, iteration, trials, trial, **info)
-
-    tuner.Results.on_trial_complete = noted  # type: ignore[method-assign]
-    try:
-        yield found
-    finally:
-        tuner.Results.on_trial_complete = original  # type: ignore[method-assign]
+    trainings = ready.watched(os.environ["RAY_ADDRESS"])
+    processes = {one.process for one in trainings}
+    if len(trainings) != len(RECIPES) or len(processes) != nodes:
+        raise EquipoiseError(f"expected {len(RECIPES)} trainings by {nodes} processes, saw {trainings}")
+    return len(trainings) / (max(one.ended for one in trainings) - min(one.began for one in trainings))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import sys
-import weakref
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +47,6 @@ class AtOnce:
     def _leave(self) -> None:
         if self.code is None:
             return
-        weakref.finalize._exitfunc()  # type: ignore[attr-defined]  # registered earlier where something imported asked for it
         logging.shutdown()
         with contextlib.suppress(OSError, ValueError):  # a reader that is gone
             sys.stdout.flush()

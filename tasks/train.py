@@ -114,7 +114,7 @@ def _fit(
     """Train the members; every one of them must succeed, as the spread over seeds is part of the verdict."""
     chosen = learner(name)
     plan = Plan(
-        budget=params.model.iterations if name == "trees" else params.model.epochs,
+        budget=params.model.budget(chosen.counts_in),
         batch_size=params.model.batch_size,
         patience=params.model.patience,
         hidden=params.model.hidden,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import DeviceLostError
-from models.learners import resolve_learners, spared_learners
+from models.learners import learner, resolve_learners, spared_learners
 from models.learners.learner import Plan
 from models.schema import Schema
 from tasks.champion import read_champion
@@ -101,13 +101,8 @@ def _terms(params: Params, competing: tuple[Pair, ...], schema: Schema) -> Terms
     return Terms(
         pairs=tuple(pair for pair in competing if pair not in left_out), trials=trials, rounds=search.rounds, halving=search.halving,
         rungs=search.rungs, goal=goal_of(search, schema), seed=params.seed,
-        budgets={pair.learner: full_budget(params, pair.learner) for pair in competing},
+        budgets={pair.learner: params.model.budget(learner(pair.learner).counts_in) for pair in competing},
     )  # fmt: skip
-
-
-def full_budget(params: Params, learner: str) -> int:
-    """Epochs of a net, boosting rounds of trees."""
-    return params.model.iterations if learner == "trees" else params.model.epochs
 
 
 def _search(board: Board, params: Params, setting: Setting, tables: dict[str, Table]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
@@ -64,9 +65,9 @@ class Adjuster(Component):
         """
         return {}
 
+    @abstractmethod
     def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:
         """Scores and the fitted state -> adjusted scores."""
-        raise NotImplementedError
 
 
 class TrainedNet(NamedTuple):
@@ -98,11 +99,11 @@ class WeightAdjuster(Adjuster):
         """A linear classifier must be there where it is needed."""
         return needs_linear_classifier(recipe) if self.linear_only else None
 
+    @abstractmethod
     def reweigh(
         self, net: TrainedNet, train: Split, statistics: Statistics, generator: torch.Generator
     ) -> tuple[str | None, State]:
         """The trained net and the training rows -> the head and the classifier's tensors to use instead."""
-        raise NotImplementedError
 
     def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:
         """Scores stay: they come from the changed weights already."""

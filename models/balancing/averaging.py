@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -41,9 +42,9 @@ class WeightAverager(Adjuster):
             return f"schedule '{recipe.schedule.name if recipe.schedule else None}' ends with a part of the net alone"
         return None
 
+    @abstractmethod
     def average(self, anchor: Tensor, ingredients: Tensor, judge: Judge) -> Tensor:
         """The anchor [N] and what became of it [k, N] -> the weights to use [N]."""
-        raise NotImplementedError
 
     def adjust(self, state: dict[str, Tensor], scores: Scores, groups: Tensor) -> Scores:
         """Scores stay: they come from the averaged weights already."""
@@ -60,10 +61,10 @@ class RunningAverage(GradientTransform):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"net"})
 
+    @abstractmethod
     def follow(self, state: State, parameters: State) -> State:
         """The state and the parameters after a step -> the next state."""
-        raise NotImplementedError
 
+    @abstractmethod
     def average(self, state: State) -> State:
         """The state -> the averaged parameters by name."""
-        raise NotImplementedError

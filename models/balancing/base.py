@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from abc import ABC
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -111,7 +112,7 @@ def hyper(
 
 
 @dataclass(frozen=True)
-class Component:
+class Component(ABC):
     """Base of every method.
 
     `tasks` are the kinds of target that it serves, `needs` what it cannot do without ('net': a model with weights and

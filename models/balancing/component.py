@@ -15,6 +15,7 @@ every epoch it is shown a `View` of its member's training and returns the next s
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
@@ -106,9 +107,9 @@ class Resampler(Component):
     slot: ClassVar[Slot] = "resample"
     synthesizes: ClassVar[bool] = False
 
+    @abstractmethod
     def resample(self, rows: pd.DataFrame, schema: Schema, strategy: Any, neighbours: int, seed: int) -> pd.DataFrame:
         """Training rows -> balanced rows with `row_id` (source or parent), `neighbour_row_id`, `synthetic`, `weight`."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,9 @@ class Sampler(Surveying):
         self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float
     ) -> Tensor:
         """Labels and groups of all rows [n] -> the probability of drawing each row [n], summing to 1."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{self.name}: a sampler gives probabilities or an order, so it needs `probabilities`"
+        )
 
     def order(self, state: State, steps: int, size: int, generator: torch.Generator) -> Tensor | None:
         """The rows of an epoch's batches [steps, size], where they are not drawn one by one; None: by `probabilities`."""
@@ -151,15 +154,15 @@ class Mixer(Surveying):
         """How the rows of a second batch are drawn, to be mixed in; None: the batch is mixed with itself."""
         return None
 
+    @abstractmethod
     def draw(self, generator: torch.Generator, steps: int, batch: int) -> dict[str, Tensor]:
         """The random numbers of `steps` batches, each tensor [steps, …], independent of any hyperparameter's type."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mix(
         self, state: State, batch: Batch, partner: Batch | None, draws: Mapping[str, Tensor], progress: Tensor
     ) -> Batch:
         """One batch, the second one if there is one, and the draws -> the mixed batch with soft targets [B, O]."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -213,9 +216,9 @@ class Loss(Learning):
         """Constants made from the counts of the training rows, e.g. weights or margins per class."""
         return {}
 
+    @abstractmethod
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, O] and a batch -> loss per row [B]; of a set-level loss, one number []."""
-        raise NotImplementedError
 
     def advance(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> State:
         """The state for the next batch, from this one's logits (detached)."""
@@ -240,9 +243,9 @@ class Weigher(Learning):
         """What it remembers of each training row before the first batch, each tensor [n, …]."""
         return {}
 
+    @abstractmethod
     def weigh(self, state: State, losses: Tensor, batch: Batch, progress: Tensor) -> tuple[Tensor, State]:
         """Losses [B] (detached) and the state -> weights [B] and the next state."""
-        raise NotImplementedError
 
     def row_weights(self, statistics: Statistics, labels: Tensor, groups: Tensor) -> Tensor | None:
         """Weights [n] that do not depend on the model, where the method has such; else None."""
@@ -259,11 +262,11 @@ class Regularizer(Learning):
         """The state before the first batch."""
         return {}
 
+    @abstractmethod
     def penalty(
         self, state: State, features: Tensor, logits: Tensor, batch: Batch, progress: Tensor
     ) -> tuple[Tensor, State]:
         """Features [B, H], logits [B, O], a batch -> a scalar to add to the loss, and the next state."""
-        raise NotImplementedError
 
 
 class Update(NamedTuple):
@@ -299,12 +302,12 @@ class GradientTransform(Surveying):
 
     def look(self, gradients: State, parameters: State) -> State:
         """Gradients and parameters by name -> the parameters at which the step's gradients are taken."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{self.name}: looks_ahead is set, so it needs `look`")
 
+    @abstractmethod
     def transform(self, state: State, gradients: State, parameters: State, progress: Tensor) -> Update:
         """Gradients by parameter name -> what to step along, and the next state."""
-        raise NotImplementedError
 
     def constrain(self, state: State, parameters: State) -> State:
         """Parameters after the step -> those that are to be others, by name."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{self.name}: constrains is set, so it needs `constrain`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
@@ -66,6 +67,6 @@ class Grower(Component):
     slot: ClassVar[Slot] = "grow"
     needs: ClassVar[frozenset[Need]] = frozenset({"trees"})
 
+    @abstractmethod
     def grow(self, ground: Ground) -> tuple[Grown, ...]:
         """Training rows -> the parts of the ensemble, whose shares sum to 1; their probabilities are averaged by them."""
-        raise NotImplementedError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -23,19 +24,19 @@ class Pretext(Learning):
 
     slot: ClassVar[Slot] = "schedule"
 
+    @abstractmethod
     def draw_views(
         self, generator: torch.Generator, steps: int, batch: int, inputs: tuple[int, ...], categories: int
     ) -> dict[str, Tensor]:
         """The random numbers of `steps` batches [steps, …], for rows with inputs of this shape and so many categories."""
-        raise NotImplementedError
 
+    @abstractmethod
     def views(self, rows: Rows, draws: Mapping[str, Tensor]) -> tuple[Rows, ...]:
         """The rows of a batch -> what the net is shown of them, view by view."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, state: State, features: tuple[Tensor, ...], draws: Mapping[str, Tensor]) -> Tensor:
         """The features [B, H] of each view -> one number []; `state` holds its own parameters."""
-        raise NotImplementedError
 
 
 def linear_parameters(generator: torch.Generator, name: str, outputs: int, inputs: int) -> State:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
@@ -55,6 +56,6 @@ class Schedule(Component):
     slot: ClassVar[Slot] = "schedule"
     reads_unlabelled: ClassVar[bool] = False
 
+    @abstractmethod
     def phases(self) -> tuple[Phase, ...]:
         """The phases in order."""
-        raise NotImplementedError

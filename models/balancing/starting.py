@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,6 +20,6 @@ class Start(Component):
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"net", "champion"})
 
+    @abstractmethod
     def begin(self, champion: State, generator: torch.Generator) -> State:
         """The champion's parameters by name -> the parameters to begin with, of the same shapes."""
-        raise NotImplementedError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor
 
@@ -114,9 +114,13 @@ It may raise TimeIsUp.
 
 
 class Learner(ABC):
-    """Trains recipes. `accelerated` says whether it can use an accelerator, `data_parallel` whether several processes."""
+    """Trains recipes. `accelerated` says whether it can use an accelerator, `data_parallel` whether several processes.
+
+    `counts_in` is what a budget of it is counted in: passes over the rows, or rounds of boosting.
+    """
 
     name: ClassVar[str]
+    counts_in: ClassVar[Literal["epochs", "iterations"]] = "epochs"
     accelerated: ClassVar[bool] = True
     data_parallel: ClassVar[bool] = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -60,9 +61,9 @@ class _NetLearner(Learner):
             "weight_decay": Range(0.1, 1e-3, 1.0, log=True, minimum=0.0),
         }
 
+    @abstractmethod
     def architecture(self, recipe: Recipe, inputs: Input, classes: int, plan: Plan) -> dict[str, Any]:
         """What `build_net` needs and does not depend on the rows, as JSON."""
-        raise NotImplementedError
 
     def fitted(self, train: Split) -> dict[str, Any]:
         """What `build_net` needs besides and is fitted on the training rows, as JSON."""

@@ -74,6 +74,7 @@ class Trees(Learner):
     """scikit-learn's histogram gradient boosting, or what `grow` asks for; a method that is no row weight is refused."""
 
     name = "trees"
+    counts_in = "iterations"
     accelerated = False
 
     def refuses(self, recipe: Recipe, image: bool) -> str | None:

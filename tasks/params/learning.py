@@ -35,6 +35,10 @@ class Model(Section):
     )
     sensitive_features: bool = Field(False, description="Whether the model may read the sensitive attributes.")
 
+    def budget(self, counts_in: Literal["epochs", "iterations"]) -> int:
+        """The full budget of a learner that counts in these."""
+        return self.epochs if counts_in == "epochs" else self.iterations
+
 
 AUTO = "auto"
 

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,18 @@ class Live:
         self.holding.add(trial_id)
         return {JOB: json.dumps({"name": f"hold{board.stages}", "stage": board.stages})}
 
+
+@dataclass(frozen=True)
+class Trained:
+    """A training that has ended: in which process, and when it began and ended, in seconds since 1970."""
+
+    process: int
+    began: float
+    ended: float
+
+
+watchers: list[Callable[[Trained], None]] = []
+"""Called with every training of every search in this process, as it ends; for those who measure."""
 
 _searches: dict[str, Live] = {}
 """By name: Ray pickles searchers and callbacks, and must not take the search itself with them."""
@@ -254,6 +266,9 @@ class Results(tune.Callback):
         """A run is over; a trial that only waited, and a restored one that was known already, say nothing."""
         found = json.loads((trial.last_result or {}).get("results", "[]"))
         if found:
+            now = time.time()
+            for watch in watchers:
+                watch(Trained(trial.last_result["pid"], now - trial.last_result["time_total_s"], now))
             live = _searches[self._search]
             live.board.record(_name(trial), [Result(**r) for r in found])
             live.progress.tell()

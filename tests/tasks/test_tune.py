@@ -26,7 +26,7 @@ from models.errors import EquipoiseError
 from models.schema import Attribute, Column, Schema, Target
 from tasks.params import Resources, parse_params
 from tasks.search import tuner
-from tasks.search.cluster import cluster, shares
+from tasks.search.cluster import cluster
 from tasks.search.ledger import Ledger
 from tasks.tune import STAGE
 from tests.tasks.conftest import nothing_to_learn_from
@@ -409,25 +409,3 @@ def test_what_does_not_fit_is_said(four_cores, tmp_path, caplog):
     assert trials["objective"]["subject_to"] == {"ece": 0.9}
     assert choice["feasible"]
     assert "equalized_odds_difference does not apply" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("resources", "device", "available", "expected"),
-    [
-        ({}, "cpu", {"CPU": 2.0}, (1, 0, 2)),
-        ({"cpus_per_trial": 0.5}, "cpu", {"CPU": 2.0}, (0.5, 0, 4)),
-        ({"cpus_per_trial": 8}, "cpu", {"CPU": 2.0}, (2, 0, 1)),
-        ({"concurrent_trials": 3}, "cpu", {"CPU": 2.0}, (1, 0, 3)),
-        ({"gpus_per_trial": 0.5}, "cpu", {"CPU": 2.0}, (1, 0, 2)),
-        ({"gpus_per_trial": 0.25}, "cuda", {"CPU": 2.0, "GPU": 1.0}, (1, 0.25, 4)),
-        ({"gpus_per_trial": 4}, "cuda", {"CPU": 2.0, "GPU": 1.0}, (1, 1, 2)),
-    ],
-)
-def test_a_trial_never_asks_for_more_than_there_is(resources, device, available, expected):
-    found = shares(Resources(**resources), device, available)
-    assert (found.cpus, found.gpus, found.at_once) == expected
-
-
-def test_cuda_without_a_share_of_it_is_an_error_and_no_hang():
-    with pytest.raises(EquipoiseError, match="gpus_per_trial"):
-        shares(Resources(), "cuda", {"CPU": 2.0})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,9 +34,9 @@ class ParityThresholds(Adjuster):
 
     decides: ClassVar[Decision] = "shifted"
 
+    @abstractmethod
     def rates(self, cuts: Cuts) -> Tensor:
         """The rates that must agree [G, K, 1]."""
-        raise NotImplementedError
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:
         """A threshold per group [G]."""

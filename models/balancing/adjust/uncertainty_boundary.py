@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -108,8 +109,8 @@ class UncertaintyBoundary(Adjuster):
             "thresholds": torch.nn.functional.pad(thresholds, (0, missing)),
         }
 
-    def _thresholds(self, margins: Floats, level: NDArray[np.int64], levels: int, y: Floats, w: Floats) -> Floats:
-        raise NotImplementedError
+    @abstractmethod
+    def _thresholds(self, margins: Floats, level: NDArray[np.int64], levels: int, y: Floats, w: Floats) -> Floats: ...
 
     def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:
         """Scores with the positive class's decision lowered by the threshold of the row's level."""

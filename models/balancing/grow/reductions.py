@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -51,13 +52,13 @@ class Reduction(Grower):
         "makes the error rates of the groups agree", "group_gap", "equalized_odds_difference"
     )
 
+    @abstractmethod
     def reduce(self, estimator: Weighted, constraint: str) -> Any:
         """The unfitted reduction."""
-        raise NotImplementedError
 
+    @abstractmethod
     def parts(self, fitted: Any) -> tuple[Grown, ...]:
         """What the fitted reduction decides with."""
-        raise NotImplementedError
 
     def grow(self, ground: Ground) -> tuple[Grown, ...]:
         """The reduction of the constraint between the groups."""

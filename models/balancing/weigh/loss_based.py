@@ -1,5 +1,6 @@
 """Dynamic loss-based weights: each row's loss, placed between the batch's smallest and largest, says what it weighs."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,9 +34,9 @@ class LossBased(Weigher):
     source: ClassVar[Source] = SOURCE
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
 
+    @abstractmethod
     def form(self, place: Tensor) -> Tensor:
         """The place of each row's loss in [-1, 1] -> how much it counts, before the softmax."""
-        raise NotImplementedError
 
     def weigh(self, state: State, losses: Tensor, batch: Batch, progress: Tensor) -> tuple[Tensor, State]:
         """Losses [B] -> weights [B] of mean 1."""

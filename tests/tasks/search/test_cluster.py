@@ -3,8 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
+from models.errors import EquipoiseError
 from tasks.params import Resources
-from tasks.search.cluster import address_of
+from tasks.search.cluster import address_of, shares
 
 
 def test_auto_takes_the_cluster_of_the_environment_and_local_never_does(monkeypatch):
@@ -26,3 +27,25 @@ def test_what_is_no_address_is_refused(ray):
 def test_an_address_for_machines_outside_of_the_cluster_says_what_to_do():
     with pytest.raises(ValidationError, match="on a node"):
         Resources(ray="ray://head:10001")
+
+
+@pytest.mark.parametrize(
+    ("resources", "device", "available", "expected"),
+    [
+        ({}, "cpu", {"CPU": 2.0}, (1, 0, 2)),
+        ({"cpus_per_trial": 0.5}, "cpu", {"CPU": 2.0}, (0.5, 0, 4)),
+        ({"cpus_per_trial": 8}, "cpu", {"CPU": 2.0}, (2, 0, 1)),
+        ({"concurrent_trials": 3}, "cpu", {"CPU": 2.0}, (1, 0, 3)),
+        ({"gpus_per_trial": 0.5}, "cpu", {"CPU": 2.0}, (1, 0, 2)),
+        ({"gpus_per_trial": 0.25}, "cuda", {"CPU": 2.0, "GPU": 1.0}, (1, 0.25, 4)),
+        ({"gpus_per_trial": 4}, "cuda", {"CPU": 2.0, "GPU": 1.0}, (1, 1, 2)),
+    ],
+)
+def test_a_trial_never_asks_for_more_than_there_is(resources, device, available, expected):
+    found = shares(Resources(**resources), device, available)
+    assert (found.cpus, found.gpus, found.at_once) == expected
+
+
+def test_cuda_without_a_share_of_it_is_an_error_and_no_hang():
+    with pytest.raises(EquipoiseError, match="gpus_per_trial"):
+        shares(Resources(), "cuda", {"CPU": 2.0})
