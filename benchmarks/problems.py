@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -143,7 +143,28 @@ def unlabelled(g: torch.Generator, n: int, part: str) -> Drawn:
     return Drawn(behind @ shown / 2 + normal(g, n, 12), labels, torch.zeros_like(labels))
 
 
+def missing_labels(g: torch.Generator, n: int, part: str) -> Drawn:
+    """The labels of `multilabel_tail`, each of which is not noted in half of the training and validation rows that carry it."""
+    found = multilabel_tail(g, n, part)
+    if part not in ("train", "valid"):
+        return found
+    assert found.values is not None
+    noted = found.values * (torch.rand(found.values.shape, generator=g) < 0.5)
+    return replace(found, values=noted, labels=rarest(noted))
+
+
 # --- groups ---
+
+
+def hidden_positives(g: torch.Generator, n: int, part: str) -> Drawn:
+    """Two groups alike but for what is noted of them: nine in ten positives of one, three in ten of the other, in training
+    and validation rows."""
+    groups = (torch.rand(n, generator=g) < 0.5).long()
+    merit = normal(g, n, 4)
+    labels = (torch.rand(n, generator=g) < torch.sigmoid(4.0 * merit[:, 0] + 4.0 * merit[:, 1])).long()
+    if part in ("train", "valid"):
+        labels = labels * (torch.rand(n, generator=g) < 0.9 - 0.6 * groups).long()
+    return Drawn(torch.cat([merit, normal(g, n, 2)], 1), labels, groups)
 
 
 def spurious(g: torch.Generator, n: int, part: str) -> Drawn:
@@ -185,6 +206,25 @@ def rare_values(g: torch.Generator, n: int, part: str) -> Drawn:
     return Drawn(x, labels, torch.zeros_like(labels), value[:, None])
 
 
+def lowered_values(g: torch.Generator, n: int, part: str) -> Drawn:
+    """A numeric target that a sensor shows with a little scatter, and in two rows of five of training and validation too low."""
+    x = normal(g, n, 5)
+    value = 0.8 * x[:, 0] + 0.6 * x[:, 1] * x[:, 2].tanh() + 0.4 * normal(g, n)
+    if part in ("train", "valid"):
+        missed = torch.rand(n, generator=g) < 0.4
+        value = value - missed * (0.5 - 1.5 * torch.rand(n, generator=g).clamp(min=1e-6).log())
+    labels = torch.bucketize(value, torch.tensor([-2.5, -1.0, 0.0, 1.0]))
+    return Drawn(x, labels, torch.zeros_like(labels), value[:, None])
+
+
+def rarest(values: Tensor) -> Tensor:
+    """The rarest label that each row of values [n, L] carries, counted from 1; 0 without any."""
+    labels = torch.zeros(len(values), dtype=torch.long)
+    for label in values.sum(0).argsort().flip(0).tolist():
+        labels = torch.where(values[:, label] > 0, label + 1, labels)
+    return labels
+
+
 def multilabel_tail(g: torch.Generator, n: int, part: str) -> Drawn:
     """Six labels that a row may carry, from two rows in five to three in a hundred."""
     x = normal(g, n, 10)
@@ -193,10 +233,7 @@ def multilabel_tail(g: torch.Generator, n: int, part: str) -> Drawn:
     odds = x @ weights
     odds = odds - torch.stack([odds[:, i].quantile(1 - float(s)) for i, s in enumerate(shares)])
     values = (torch.rand(n, 6, generator=g) < torch.sigmoid(2.5 * odds)).float()
-    order = values.sum(0).argsort()
-    labels = torch.zeros(n, dtype=torch.long)
-    for label in order.flip(0).tolist():
-        labels = torch.where(values[:, label] > 0, label + 1, labels)
+    labels = rarest(values)
     return Drawn(x, labels, torch.zeros_like(labels), values)
 
 
@@ -240,6 +277,9 @@ KINDS: Mapping[Problem, Kind] = {
     "rare_values": Kind(rare_values, "regression", 5),
     "multilabel_tail": Kind(multilabel_tail, "multilabel", 7),
     "ordered_tail": Kind(ordered_tail, "ordinal", 5),
+    "hidden_positives": Kind(hidden_positives, "binary", 2, groups=2),
+    "lowered_values": Kind(lowered_values, "regression", 5),
+    "missing_labels": Kind(missing_labels, "multilabel", 7),
     "unlabelled": Kind(unlabelled, "multiclass", 4, train=80, unlabelled=1500, passes=12),
 }
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 Problem = Literal[
     "long_tail", "rare_positive", "image_tail", "spurious", "group_gap", "rare_in_group", "noisy_labels", "overconfident", "overconfident_tail",
-    "subclasses", "rare_values", "multilabel_tail", "ordered_tail", "unlabelled",
+    "subclasses", "rare_values", "multilabel_tail", "ordered_tail", "unlabelled", "hidden_positives",
+    "lowered_values", "missing_labels",
 ]  # fmt: skip
 PROBLEMS: Mapping[Problem, str] = {
     "long_tail": "overlapping classes whose rows fall from many to few by a constant factor",
@@ -32,6 +33,9 @@ PROBLEMS: Mapping[Problem, str] = {
     "multilabel_tail": "several labels per row, some of them rare",
     "ordered_tail": "ordered classes, the outer ones rare",
     "unlabelled": "few labelled rows and many without a label",
+    "hidden_positives": "positives of which many are not noted, in one group more than in the other",
+    "lowered_values": "a numeric target of which many training labels are too low",
+    "missing_labels": "several labels per row, some of them rare, of which half are not noted in training",
 }
 
 Measure = Literal[
