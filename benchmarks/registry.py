@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.registry")
     parser.add_argument("--megabytes", type=int, default=200, help="size of the model")
     parser.add_argument("--versions", type=int, default=10_000, help="versions among which is looked up")
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--server", choices=("ceph", "moto"), help="by default Ceph where it is installed")
     parser.add_argument("--folder", type=Path, help="where the results go; by default with the others")
     asked = parser.parse_args(arguments)

@@ -31,7 +31,7 @@ SAYS_SO = re.compile(r"\bpass(es)?\b")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Each method against cross-entropy, run by run."""
+    """Each method against cross-entropy."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.strategies")
     parser.add_argument("names", nargs="*", help="methods; all without")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ["method", "slot", "median time", "× cross-entropy", "min … max", f"at most {AT_MOST:g} ×"],
         rows,
         notes=[
-            f"Median of {given.runs} runs, each right after one of cross-entropy; mlp 256-256, {given.epochs} epochs.",
+            f"Median of {given.runs} runs right after one of cross-entropy; mlp 256-256, {given.epochs} epochs.",
             f"Slower without a word of extra passes: {', '.join(slow) or 'none'}.",
             f"For other targets or data, and not measured: {', '.join(left_out) or 'none'}.",
         ],
@@ -76,13 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _against(recipe: Recipe, plain: Recipe, data: Encoded, plan: Plan, runs: int) -> tuple[list[float], list[float]]:
-    """Ratios and seconds, run by run."""
-    ratios, taken = [], []
-    for _ in range(runs):
-        base, own = _seconds(plain, data, plan), _seconds(recipe, data, plan)
-        ratios.append(own / base)
-        taken.append(own)
-    return ratios, taken
+    """Ratios and seconds, run by run, all held against the cross-entropy right before them."""
+    base = _seconds(plain, data, plan)
+    taken = [_seconds(recipe, data, plan) for _ in range(runs)]
+    return [own / base for own in taken], taken
 
 
 def _seconds(recipe: Recipe, data: Encoded, plan: Plan) -> float:
