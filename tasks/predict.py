@@ -81,9 +81,13 @@ def pieces(source: Path, needed: Sequence[Column]) -> Iterator[Piece]:
     if source.is_dir():
         yield from _image_pieces(source, needed)
         return
-    read = parquet_pieces if source.suffix.lower() in PARQUET else csv_pieces
+    marks = missing_marks(needed)
     try:
-        for rows in read(source, name=str(source), missing=missing_marks(needed)):
+        if source.suffix.lower() in PARQUET:
+            tables = parquet_pieces(source, name=str(source), missing=marks)
+        else:
+            tables = csv_pieces(source, name=str(source), missing=marks, words=words_among(needed))
+        for rows in tables:
             yield rows, None
     except OSError as error:
         raise InputError(f"{source} cannot be read ({error.strerror}). Check the file and its permissions.") from None
@@ -93,6 +97,11 @@ def missing_marks(needed: Sequence[Column]) -> tuple[str, ...]:
     """Texts that mean 'no value', without those that the model knows as a category."""
     known = {value for column in needed for value in column.categories or ()}
     return tuple(mark for mark in MISSING if mark not in known)
+
+
+def words_among(needed: Sequence[Column]) -> set[str]:
+    """The columns that hold words whatever they look like."""
+    return {column.name for column in needed if column.kind != "numeric"}
 
 
 def _image_pieces(folder: Path, needed: Sequence[Column]) -> Iterator[Piece]:

@@ -14,6 +14,7 @@ and may name the columns that it is about; without `columns` it is about all tha
 | identifier_leakage | at_most, share (0.99) | features | no feature names its row, none alone gives the target away |
 | target_not_missing | - | the target | every row has a class |
 | constant_column | - | features | each has at least two different values |
+| distinct_values | at_most, share | categorical features | so many different values per value at most: few rows say little of each |
 
 Beside these the schema's own expectations always run, as errors: columns are there and of their type, row ids are
 unique, numbers are finite, values are among the declared categories, classes and groups, weights are not negative.

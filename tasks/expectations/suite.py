@@ -256,6 +256,16 @@ class _Planner:
                 expected="the column has at least 2 different values",
             )
 
+    def _distinct_values(self) -> Iterator[Planned]:
+        categorical = [c.name for c in self.schema.columns if c.kind == "categorical"]
+        for column in self._columns([c for c in self._features() if c in categorical]):
+            yield self._make(
+                built_in.ExpectColumnProportionOfUniqueValuesToBeBetween(column=column, max_value=self.check.at_most),
+                f"Few rows share a value of '{column}'. If it names rows, add it to data.drop; if it holds numbers or dates in "
+                f"another form, write them as 1234.5 or 2024-05-31; else merge rare values, or raise {self.where}.at_most.",
+                expected=f"different values are at most a share of {self.check.at_most:g} of all values",
+            )
+
     def _features(self) -> list[str]:
         return [c.name for c in self.schema.features(sensitive=False) if c.kind != "image" and c.name in self.rows]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from models.schema import Schema
 from models.values import as_text
 from tasks.conform import Notes, conform, needed_columns
 from tasks.monitoring.truth import Truth, in_rows, truth_of
-from tasks.predict import missing_marks
+from tasks.predict import missing_marks, words_among
 from tasks.serving.log import OWN, SAID, SUFFIX, log_files, read_log
 from tasks.sources.download import fetch, is_remote, list_s3
 from tasks.sources.read_tables import read_csv, read_parquet
@@ -62,7 +62,7 @@ def _labels(raw: pd.DataFrame, schema: Schema, labels: pd.Series | None) -> pd.S
 
 def read_labels(path: Path, schema: Schema) -> pd.Series:
     """The target as text by prediction id or by the identifier, whichever the file has; of repeated ones the last counts."""
-    table = read_table(path)
+    table = read_table(path, words={schema.target.column} if schema.target.kind == "multilabel" else ())
     if schema.target.kind == "multilabel" and schema.target.column in table:
         table[schema.target.column] = as_text(table[schema.target.column]).fillna("")
     keys = [key for key in (KEY, schema.identifier) if key is not None and key in table]
@@ -75,11 +75,11 @@ def read_labels(path: Path, schema: Schema) -> pd.Series:
     return found[~found.index.duplicated(keep="last")]
 
 
-def read_table(path: Path, marks: Sequence[str] = ()) -> pd.DataFrame:
-    """A CSV or Parquet file as raw columns."""
+def read_table(path: Path, marks: Sequence[str] = (), words: Collection[str] = ()) -> pd.DataFrame:
+    """A CSV or Parquet file as raw columns; `marks` mean 'no value', and columns of `words` hold no numbers."""
     if path.suffix.lower() in (".parquet", ".pq"):
         return read_parquet(path, name=str(path), missing=marks)[0]
-    return read_csv(path, name=str(path), missing=marks)
+    return read_csv(path, name=str(path), missing=marks, words=words)
 
 
 def partitions(
@@ -95,7 +95,8 @@ def partitions(
             yield from _of_log(Path(source), predictor, version, labels)
             continue
         for path in _files(source, downloads):
-            yield partition_of(path.stem, read_table(path, missing_marks(needed)), predictor, labels)
+            rows = read_table(path, missing_marks(needed), words_among(needed))
+            yield partition_of(path.stem, rows, predictor, labels)
 
 
 def _of_log(folder: Path, predictor: Predictor, version: str, labels: pd.Series | None) -> Iterator[Partition]:

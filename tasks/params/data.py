@@ -123,6 +123,7 @@ CHECKS: Mapping[str, Limit] = {
     "identifier_leakage": Limit("at_most", required=False, high=1, of="a share; 0.99 if not given"),
     "target_not_missing": Limit(None),
     "constant_column": Limit(None),
+    "distinct_values": Limit("at_most", high=1, of="the share of different values among all"),
 }
 
 
@@ -132,6 +133,7 @@ class Check(Section):
     check: Literal[
         "imbalance_ratio", "rows_per_class", "rows_per_class_and_group", "group_coverage", "missing_rate",
         "missing_rate_gap", "identifier_leakage", "target_not_missing", "constant_column",
+        "distinct_values",
     ]  # fmt: skip
     at_most: float | None = None
     at_least: float | None = None

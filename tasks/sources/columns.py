@@ -21,6 +21,10 @@ RANGE = re.compile(
     r"(?P<from>\d+(\.\d+)?)\s*(?:(?:-|–|to)\s*(?P<to>\d+(\.\d+)?))?\s*(?P<open>\+|and over|and older|and above|or more|or older)?",
     re.IGNORECASE,
 )
+THOUSANDS = (
+    r"[-+]?\d{1,3}(?:(?:,\d{3})+(?:\.\d+)?|(?:\.\d{3})+(?:,\d+)?|(?:[ '\u00a0\u202f]\d{3})+(?:[.,]\d+)?|[.,]\d+)?"
+)
+"""Numbers with marks between their thousands or a decimal comma, and such as are too small to have any."""
 NAMED_ID_DISTINCT = 0.5
 TEXT_ID_DISTINCT = 0.9
 TEXT_ID_ROWS = 20
@@ -103,6 +107,11 @@ def _guess(column: pd.Series) -> tuple[Kind, str]:
     distinct = present.drop_duplicates()
     if distinct.str.fullmatch(ISO_DATE).all():
         return "date", ""
+    if distinct.str.fullmatch(THOUSANDS).all():
+        raise InputError(
+            f"column '{column.name}' seems to hold numbers in a form that is not read here, such as '{distinct.iloc[0]}'. Write "
+            f"them as 1234.5, or declare the column: data.columns.{column.name}: categorical (or add it to data.drop)."
+        )
     share = len(distinct) / len(present)
     if (share > TEXT_ID_DISTINCT and len(present) >= TEXT_ID_ROWS) or (
         share > NAMED_ID_DISTINCT and ID_NAME.search(str(column.name))

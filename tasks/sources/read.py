@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pandas as pd
 
 from models.errors import InputError
@@ -32,15 +34,18 @@ def read_source(located: Located, params: Params) -> Raw:
         return read_mnist(located.files, kept) if located.format == "mnist_idx" else read_cifar(located.files, kept)
     if located.format == "images":
         return read_folder(located.files[0].path, name=located.files[0].name, target=params.target.column or "class")
-    return _read_tables(located)
+    words = {name for name, kind in params.data.columns.items() if kind != "numeric"}
+    if params.target.column is not None and (params.target.separator is not None or params.target.kind == "multilabel"):
+        words.add(params.target.column)
+    return _read_tables(located, words)
 
 
-def _read_tables(located: Located) -> Raw:
+def _read_tables(located: Located, words: Collection[str]) -> Raw:
     """One table from all files, in their order, and the published part of each row."""
     frames: list[pd.DataFrame] = []
     orders: dict[str, tuple[str, ...]] = {}
     for file in located.files:
-        frame, order = _read_table(located, file)
+        frame, order = _read_table(located, file, words)
         if frames and list(frame.columns) != list(frames[0].columns):
             raise InputError(
                 f"{file.name}: its columns differ from those of {located.files[0].name}. Download both again."
@@ -57,13 +62,15 @@ def _read_tables(located: Located) -> Raw:
     )
 
 
-def _read_table(located: Located, file: LocalFile) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
+def _read_table(
+    located: Located, file: LocalFile, words: Collection[str]
+) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
     entry, source = located.entry, located.source
     missing = MISSING if entry is None or entry.missing is None else entry.missing
     if located.format == "parquet":
         return read_parquet(file.path, name=file.name, missing=missing)
     if entry is None or source is None:
-        return read_csv(file.path, name=file.name), {}
+        return read_csv(file.path, name=file.name, words=words), {}
     frame = read_csv(
         file.path,
         name=file.name,

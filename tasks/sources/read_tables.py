@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from models.schema import Kind
 MISSING = ("?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null")
 """Texts that mean 'no value' in a file of the user's own, besides the empty text."""
 SEPARATORS = (",", ";", "\t", "|")
+DECIMAL_COMMA = r"^[-+]?(\d+|\d*,\d+)([eE][-+]?\d+)?$"
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,12 @@ def read_csv(
     separator: str | None = None,
     comment: str | None = None,
     missing: Iterable[str] = MISSING,
+    words: Collection[str] = (),
 ) -> pd.DataFrame:
     """All columns of a UTF-8 CSV as text. Without `columns` the first line names them; `keep` chooses some of them.
 
+    Where commas do not separate the columns, they may be the decimal marks of numbers: those become points, but in the
+    columns that hold `words`.
     Raises InputError for an empty file, another encoding (with the byte), rows of uneven length, unclear names.
     """
     data = path.read_bytes()
@@ -88,7 +92,8 @@ def read_csv(
         raise InputError(f"{name} has a header but no rows.")
     wanted = {n: i for i, n in reversed(list(enumerate(names))) if keep is None or n in keep}
     chosen = {n: table.column(i) for n, i in sorted(wanted.items(), key=lambda item: item[1])}
-    return pd.DataFrame({n: clean_text(column, missing).to_pandas() for n, column in chosen.items()})
+    clean = {n: clean_text(column, missing) for n, column in chosen.items()}
+    return pd.DataFrame({n: c.to_pandas() for n, c in with_points(clean, separator, words).items()})
 
 
 def _require_utf8(data: bytes, name: str) -> None:
@@ -142,6 +147,23 @@ def clean_text(column: pa.ChunkedArray, missing: Iterable[str]) -> pa.ChunkedArr
     trimmed = pc.utf8_trim_whitespace(column)
     unknown = pc.is_in(trimmed, value_set=pa.array(["", *missing]))
     return pc.if_else(unknown, pa.scalar(None, pa.string()), trimmed)
+
+
+def with_points(
+    columns: Mapping[str, pa.ChunkedArray], separator: str, words: Collection[str]
+) -> dict[str, pa.ChunkedArray]:
+    """The columns of a CSV, '2,5' as '2.5' in those whose every value is a number so written."""
+    if separator == ",":
+        return dict(columns)
+    return {n: c if n in words else _with_points(c) for n, c in columns.items()}
+
+
+def _with_points(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not pc.any(pc.match_substring(column, ",")).as_py():
+        return column
+    if not pc.all(pc.match_substring_regex(column, DECIMAL_COMMA)).as_py():
+        return column
+    return pc.replace_substring(column, ",", ".")
 
 
 def read_parquet(

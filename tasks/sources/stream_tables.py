@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -14,7 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from models.errors import InputError
-from tasks.sources.read_tables import clean_text, header_of, plain_table, separator_of
+from tasks.sources.read_tables import clean_text, header_of, plain_table, separator_of, with_points
 
 ROWS = 1 << 15
 """Rows of a piece of a Parquet file, at most."""
@@ -23,8 +23,8 @@ BLOCK = 1 << 20
 HEAD = 1 << 16
 
 
-def csv_pieces(path: Path, *, name: str, missing: Iterable[str]) -> Iterator[pd.DataFrame]:
-    """The rows of a UTF-8 CSV as text, some at a time; the first line names the columns.
+def csv_pieces(path: Path, *, name: str, missing: Iterable[str], words: Collection[str] = ()) -> Iterator[pd.DataFrame]:
+    """The rows of a UTF-8 CSV as text, some at a time; the first line names the columns. `words` as `read_csv` has them.
 
     Raises InputError as `read_csv` does, when it comes to the place.
     """
@@ -52,9 +52,8 @@ def csv_pieces(path: Path, *, name: str, missing: Iterable[str]) -> Iterator[pd.
                 rows += batch.num_rows
                 if batch.num_rows:
                     table = pa.Table.from_batches([batch])
-                    yield pd.DataFrame(
-                        {n: clean_text(table.column(i), missing).to_pandas() for i, n in enumerate(names)}
-                    )
+                    clean = {n: clean_text(table.column(i), missing) for i, n in enumerate(names)}
+                    yield pd.DataFrame({n: c.to_pandas() for n, c in with_points(clean, separator, words).items()})
         except pa.ArrowInvalid as error:
             reason = str(error).removeprefix("CSV parse error: ")
             raise InputError(

@@ -135,8 +135,9 @@ def test_parquet_and_csv_give_the_same_answers_whatever_the_types_of_the_file(ur
         tmp_path / "d.pq"
     )
     rows.to_csv(tmp_path / "e.csv", index=False, sep=";")
+    rows.to_csv(tmp_path / "f.csv", index=False, sep=";", decimal=",")
     answers = [predicted("toy", path, tmp_path / "out", url) for path in sorted(tmp_path.glob("?.*"))]
-    assert len(answers) == 5
+    assert len(answers) == 6
     for answer in answers[1:]:
         pd.testing.assert_frame_equal(answer, answers[0], check_exact=True)
 

@@ -90,6 +90,7 @@ EVERY = [
     {"check": "identifier_leakage"},
     {"check": "target_not_missing"},
     {"check": "constant_column"},
+    {"check": "distinct_values", "at_most": 0.2},
 ]
 
 
@@ -116,6 +117,7 @@ def test_each_check_looks_at_the_columns_that_fit():
     }
     assert {c for c, _ in looked["constant_column"]} == {"income", "city", "opened"}
     assert {c for c, _ in looked["identifier_leakage"]} == {"income", "city", "opened"}
+    assert {c for c, _ in looked["distinct_values"]} == {"city"}
 
 
 def test_columns_narrow_a_check_to_some_columns_and_attributes():
@@ -217,6 +219,17 @@ def test_missing_targets_constants_and_leaks_are_found(tmp_path):
         ("constant_column", "city"): "1",
         ("identifier_leakage", "income"): "balanced accuracy 1",
     }
+
+
+def test_a_column_of_words_that_hardly_repeat_is_named(tmp_path):
+    rows, schema = small()
+    rows["city"] = [f"place {i // 2}" for i in range(COUNT)]
+    city = schema.columns[2].model_copy(update={"categories": tuple(rows["city"].unique())})
+    place(tmp_path, rows, schema.model_copy(update={"columns": (*schema.columns[:2], city, *schema.columns[3:])}))
+    STAGE.execute(params({"check": "distinct_values", "at_most": 0.2}), tmp_path)
+    failed = [c for c in results(tmp_path)["checks"] if c["outcome"] == "fail"]
+    assert [(c["check"], c["column"], c["observed"]) for c in failed] == [("distinct_values", "city", "0.5")]
+    assert "data.drop" in failed[0]["advice"]
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,19 @@ def test_columns_keep_their_values_and_missing_values(
     assert band.categories == ("<18", "18-25", "26-40", "41+")
 
 
+def test_where_commas_separate_no_columns_they_are_decimal_marks_unless_declared_as_words(
+    table: pd.DataFrame, tmp_path: Path, run: Call, read: Call, csv_of: Call
+) -> None:
+    marks = table.assign(size=[f"{i % 3},5" for i in range(len(table))], pair=[f"{i % 3},5" for i in range(len(table))])
+    path = csv_of(marks, sep=";", decimal=",")
+    rows, schema, _ = read(run(tmp_path / "out", path, sensitive=("sex",), columns={"pair": "categorical"}))
+    assert kinds(schema)["amount"] == "numeric"
+    assert kinds(schema)["size"] == "numeric"
+    np.testing.assert_array_equal(rows["amount"], table["amount"])
+    assert rows["size"].head(3).tolist() == [0.5, 1.5, 2.5]
+    assert rows["pair"].head(3).tolist() == ["0,5", "1,5", "2,5"]
+
+
 def test_identifiers_are_dropped_and_said_so(
     table: pd.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture, run: Call, read: Call, csv_of: Call
 ) -> None:

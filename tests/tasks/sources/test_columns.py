@@ -41,6 +41,12 @@ def test_kind_is_guessed(values: list[str | None], name: str, kind: Kind) -> Non
     assert type_column(text(values, name), None, None).kind == kind
 
 
+@pytest.mark.parametrize("values", [["1,234.50", "2,000"], ["1.234,5", "2.000,0"], ["2,5", "3,5"], ["12 000", "7 000"]])
+def test_numbers_in_another_form_are_no_words(values: list[str | None]) -> None:
+    with pytest.raises(InputError, match=f"such as '{values[0]}'. Write them as 1234.5"):
+        type_column(text(values), None, None)
+
+
 def test_words_without_an_order_are_not_ordinal() -> None:
     assert range_order(text(["low", "high"])) is None
     assert range_order(text(["5-3", "1-2"])) is None
