@@ -145,4 +145,5 @@ def cautions(recipe: Recipe) -> tuple[str, ...]:
 
 def favours_rare(recipe: Recipe) -> bool:
     """Whether training or its table already makes up for the class frequencies, so that no threshold needs to."""
-    return recipe.resample is not None or bool(_correcting(recipe, len(recipe.phases) - 1))
+    balanced = recipe.resample is not None and not recipe.resample.rehearses
+    return balanced or bool(_correcting(recipe, len(recipe.phases) - 1))

@@ -96,6 +96,10 @@ PUBLISHED: tuple[Published, ...] = (
         {"start": "warm_start", "regularize": "distillation", "optimize": "ema"}, "continuity",
         "keeps as much of the champion as training can: its weights, its outputs, and an average along the way",
     ),
+    Published(
+        "warm_start_rehearsal", {"start": "warm_start", "resample": "rehearsal"}, "continuity",
+        "goes on from the champion's weights, and does not forget rows that it learned and that are gone from the data",
+    ),
     # --- rare classes, the plainest first ---
     Published(
         "balanced_softmax", {"loss": "balanced_softmax"}, "rare_classes",

@@ -169,6 +169,16 @@ class Recipe:
         return "champion" in self.needs
 
     @property
+    def rehearses(self) -> bool:
+        """Whether it trains on rows of the champion's memory."""
+        return self.resample is not None and self.resample.rehearses
+
+    @property
+    def hears_champion(self) -> bool:
+        """Whether the champion itself, and not its rows alone, has a say in what is learned."""
+        return any("champion" in part.needs for part in self.everything() if part.slot != "resample")
+
+    @property
     def needs(self) -> frozenset[Need]:
         """What some method cannot do without."""
         return frozenset().union(*(c.needs for c in self.everything()))

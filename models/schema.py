@@ -16,7 +16,7 @@ LABEL_SEPARATOR = ";"
 """Between the labels of a row in the typed table."""
 NO_LABEL = "(no label)"
 """What a row without any label is balanced by."""
-RESERVED = ("row_id", "official_split", "synthetic", "weight")
+RESERVED = ("row_id", "official_split", "synthetic", "weight", "rehearsed")
 
 
 class _Frozen(BaseModel):

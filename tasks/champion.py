@@ -27,13 +27,17 @@ NOTE, PREDICTOR = "start.json", "predictor"
 
 @dataclass(frozen=True)
 class Champion:
-    """A version's predictor beside the schema of these data, the learners of this run and how its nets are made."""
+    """A version's predictor beside the schema of these data, the learners of this run and how its nets are made.
+
+    `forgotten` says why none of its rows can be rehearsed; empty where there are some.
+    """
 
     version: str
     predictor: Predictor
     schema: Schema
     learners: tuple[str, ...]
     model: Model
+    forgotten: str = ""
 
     @property
     def nets(self) -> tuple[NetModel, ...]:
@@ -48,6 +52,8 @@ class Champion:
 
     def objection(self, recipe: Recipe) -> str:
         """Why the recipe cannot learn from it, as a clause; empty where it can."""
+        if recipe.rehearses and self.forgotten:
+            return self.forgotten
         if recipe.start is None:
             return ""
         theirs, target = self.predictor.schema.target, self.schema.target
@@ -101,7 +107,9 @@ def read_champion(directory: Path, schema: Schema, model: Model) -> Champion | s
         return str(note["why"])
     image = any(column.kind == "image" for column in schema.columns if column.feature)
     predictor = Predictor.load(directory / PREDICTOR)
-    return Champion(str(note["version"]), predictor, schema, resolve_learners(model.learners, image), model)
+    # What was taken before rows were remembered says nothing of them.
+    forgotten = str((note.get("memory") or {"why": "none of its rows are kept"})["why"])
+    return Champion(str(note["version"]), predictor, schema, resolve_learners(model.learners, image), model, forgotten)
 
 
 def preprocessor_of(recipe: Recipe, fitted: Preprocessor, champion: Champion | None) -> Preprocessor:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Part = Literal["train", "valid", "calib", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "calib", "test")
+MEMORY = "memory.parquet"
+"""The rows of its past that a run may learn again, in what the stage `start` left."""
 
 
 def read_schema(ingested: Path) -> Schema:
@@ -46,6 +48,17 @@ def training_rows(rows: pd.DataFrame, split: Path, resampled: Path, recipe: Reci
     if not path.exists():
         raise InputError(f"resample: {path.name} is missing. Run the stage 'resample' again.")
     return pd.read_parquet(path)
+
+
+def with_memory(train: pd.DataFrame, start: Path) -> pd.DataFrame:
+    """The training rows, then those of the memory that the stage `start` left; `rehearsed` says which are which."""
+    memory = pd.read_parquet(start / MEMORY).astype(train.dtypes.to_dict())
+    return pd.concat([train.assign(rehearsed=False), memory.assign(rehearsed=True)], ignore_index=True)
+
+
+def rehearsed(table: pd.DataFrame) -> pd.Series:
+    """Which rows of a training table are of the champion's memory."""
+    return table["rehearsed"] if "rehearsed" in table else pd.Series(False, index=table.index)
 
 
 def unlabelled_rows(ingested: Path, schema: Schema, recipe: Recipe) -> pd.DataFrame | None:

@@ -13,7 +13,7 @@ from models.schema import Schema
 from models.seeds import derive_seed
 from tasks.champion import Champion, read_champion
 from tasks.params import Params
-from tasks.parts import read_rows, read_schema, rows_of
+from tasks.parts import read_rows, read_schema, rehearsed, rows_of, with_memory
 from tasks.search.entrants import NOBODY, entrants
 from tasks.sources.parquet import write_parquet
 from tasks.stage import Paths, Stage, replacing, write_json
@@ -40,8 +40,9 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
         folder.mkdir()
         for name, method in named_resamplers(params, schema, train, champion).items():
             seed = derive_seed(params.seed, "resample", name)
+            rows = with_memory(train, inputs["start"]) if method.rehearses else train
             try:
-                table = method.resample(train, schema, settings.sampling_strategy, settings.k_neighbors, seed)
+                table = method.resample(rows, schema, settings.sampling_strategy, settings.k_neighbors, seed)
             except InputError as error:
                 raise InputError(f"resample: {error}") from None
             write_parquet(folder / f"{name}.parquet", table)
@@ -75,17 +76,19 @@ def counts(table: pd.DataFrame, schema: Schema) -> dict[str, Any]:
 
 
 def provenance(train: pd.DataFrame, table: pd.DataFrame) -> dict[str, int]:
-    """How many rows were made, repeated, and left out of the training rows."""
-    real = table.loc[~table["synthetic"], "row_id"]
+    """How many rows were made, repeated, left out of the training rows, and taken from the champion's memory."""
+    old = rehearsed(table)
+    real = table.loc[~table["synthetic"] & ~old, "row_id"]
     return {
         "synthetic": int(table["synthetic"].sum()),
         "repeated": int(real.duplicated().sum()),
         "dropped": len(train) - int(real.nunique()),
+        "rehearsed": int(old.sum()),
     }
 
 
 def _sentence(before: int, after: dict[str, Any]) -> str:
-    changes = [f"{after[k]:,} {k}" for k in ("synthetic", "repeated", "dropped") if after[k]]
+    changes = [f"{after[k]:,} {k}" for k in ("synthetic", "repeated", "dropped", "rehearsed") if after[k]]
     return f"{before:,} training rows -> {after['rows']:,} ({', '.join(changes) or 'unchanged'})"
 
 

@@ -1,4 +1,4 @@
-"""start: take the version that this run may learn from out of the registry, and pin it: which it is, and its predictor."""
+"""start: take the version that this run may learn from out of the registry, and pin it: its predictor, and rows of its past."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ from models.schema import Schema
 from tasks.champion import NOTE, PREDICTOR, unfit
 from tasks.learned import FILE as LEARNED
 from tasks.learned import known_rows
+from tasks.memory import Today, remember
 from tasks.params import Params
-from tasks.parts import read_rows, read_schema
+from tasks.parts import MEMORY, read_rows, read_schema
+from tasks.rebuild.record import Record, read_record
 from tasks.registry import Loaded, Registry, open_registry
+from tasks.sources.parquet import write_parquet
 from tasks.stage import Paths, Stage, replacing, write_json
 
 log = logging.getLogger("equipoise")
 
 
 def run(params: Params, inputs: Paths, outputs: Paths) -> None:
-    """Write start.json, with the version or why there is none, and that version's predictor.
+    """Write start.json, with the version or why there is none, that version's predictor, and what is remembered of its rows.
 
     It is looked up when the rows or the parameters change, and stays what it was until then: so the model that a run
     makes champion is not what the same run starts from when it is told again. A version that `retrain.start` names must
@@ -36,14 +39,21 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
         if asked is None:
             write_json(folder / NOTE, _note("retrain.start names no version"))
             return
-        registry = open_registry(params.registry.url, outputs["start"].parents[1])
-        data = read_rows(inputs["rows"].parent), inputs["split"].parent
-        note = take(registry, params.model_name, asked, schema, data, folder)
+        root = outputs["start"].parents[1]
+        registry, rows = open_registry(params.registry.url, root), read_rows(inputs["rows"].parent)
+        note = take(registry, params.model_name, asked, schema, (rows, inputs["split"].parent), folder)
+        if not note["why"]:
+            record = read_record(registry, f"{note['name']}@{note['version']}")
+            settings = params.retrain.memory, params.seed
+            note["memory"] = keep(record, root, Today(rows, schema), settings, folder)
         write_json(folder / NOTE, note)
     if note["why"]:
         log.warning("start: nothing to learn from: %s", note["why"])
-    else:
-        log.info("start: recipes may learn from %s@%s", note["name"], note["version"])
+        return
+    log.info("start: recipes may learn from %s@%s", note["name"], note["version"])
+    kept = note["memory"]
+    said = kept["why"] or f"{kept['rows']:,} of the {kept['of']:,} rows that it learned and that are gone from the data"
+    log.info("start: to rehearse: %s", said if not kept["why"] else f"nothing: {said}")
 
 
 def take(
@@ -74,6 +84,14 @@ def take(
     return {"name": name, "version": which, "digest": loaded.manifest.digest, "why": ""}
 
 
+def keep(record: Record, root: Path, today: Today, settings: tuple[int, int], folder: Path) -> dict[str, Any]:
+    """Write what is remembered of a version's rows into the folder, and say what it is; `settings` are size and seed."""
+    rows, note = remember(record, root, today, *settings)
+    if len(rows):
+        write_parquet(folder / MEMORY, rows)
+    return note
+
+
 def copy(loaded: Loaded, folder: Path) -> None:
     """A version's predictor, and which rows it learned, into the folder."""
     shutil.copytree(loaded.directory / PREDICTOR, folder / PREDICTOR)
@@ -88,7 +106,7 @@ def _note(why: str) -> dict[str, Any]:
 STAGE = Stage(
     name="start",
     run=run,
-    sections=("data", "registry", "retrain"),
+    sections=("seed", "data", "registry", "retrain"),
     inputs={
         "rows": "data/ingest/rows.parquet",
         "schema": "data/ingest/schema.json",

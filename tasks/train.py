@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from models.adjustment import apply_adjusters, average, fit_adjusters
@@ -27,7 +28,7 @@ from models.seeds import derive_seed
 from tasks.champion import Champion, encoded, preprocessor_of, read_champion
 from tasks.learned import write_learned
 from tasks.params import Params
-from tasks.parts import read_rows, read_schema, rows_of, training_rows, unlabelled_rows
+from tasks.parts import read_rows, read_schema, rehearsed, rows_of, training_rows, unlabelled_rows
 from tasks.scoring import device_of, validation_metrics
 from tasks.search.entrants import entrant
 from tasks.stage import Paths, Stage, read_json, replacing, write_json
@@ -49,7 +50,9 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     champion = None if isinstance(found, str) else found
     fitted = Preprocessor.fit(train_rows, schema, params.model.sensitive_features)
     preprocessor = preprocessor_of(recipe, fitted, champion)
-    train = encoded(preprocessor, training_rows(rows, split, inputs["resampled"], recipe), champion)
+    table = training_rows(rows, split, inputs["resampled"], recipe)
+    train = encoded(preprocessor, table, champion)
+    old = table[rehearsed(table)]
     unlabelled = unlabelled_rows(inputs["rows"].parent, schema, recipe)
     if unlabelled is not None:
         train = train.joined(encoded(preprocessor, unlabelled, champion).unlabelled())
@@ -57,7 +60,8 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     device = device_of(params.resources.device)
     members = [Member(choice["values"], derive_seed(params.seed, "refit", i)) for i in range(params.model.refits)]
     if champion is not None:
-        log.info("train: it learns from champion %s", champion.version)
+        again = f", and {len(old):,} rows of its past again" if len(old) else ""
+        log.info("train: it learns from champion %s%s", champion.version, again)
     log.info("train: refitting %s with %s, %d seeds, on %s", recipe.name, choice["learner"], len(members), device)
     scratch = outputs["model"].parent.parent / ".equipoise" / "train"
     refits = _fit(recipe, choice["learner"], members, train, valid, preprocessor, params, device, scratch, champion)
@@ -83,7 +87,8 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
         (directory / "predictor").mkdir(parents=True)
         predictor.save(directory / "predictor")
         told_by = {*preprocessor.columns, schema.target.column} & set(train_rows)
-        write_learned(directory, train_rows, sorted(told_by), inputs["start"] if champion is not None else None)
+        heard = inputs["start"] if recipe.hears_champion else None
+        write_learned(directory, pd.concat([train_rows, old[list(train_rows.columns)]]), sorted(told_by), heard)
         seeds = [_metrics(params, recipe, [model], valid, calib, statistics, preprocessor) for model in refits]
         summary = {
             "recipe": recipe.name,
@@ -91,6 +96,7 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
             "values": choice["values"],
             **({"champion": champion.version} if champion is not None else {}),
             "rows": len(train),
+            **({"rehearsed": len(old)} if len(old) else {}),
             "seeds": [{"seed": m.seed, "metrics": s} for m, s in zip(members, seeds, strict=True)],
             "spread": _spread(seeds),
             "ensemble": joined,

@@ -101,11 +101,13 @@ class Surveying(Component):
 class Resampler(Component):
     """Acts on the training table before training: rows in, rows out, with the provenance of each row.
 
-    `synthesizes`: some of the rows out are made, and say so.
+    `synthesizes`: some of the rows out are made, and say so. `rehearses`: it is handed rows of the champion's memory as well,
+    which say so in the column `rehearsed`, and balances nothing.
     """
 
     slot: ClassVar[Slot] = "resample"
     synthesizes: ClassVar[bool] = False
+    rehearses: ClassVar[bool] = False
 
     @abstractmethod
     def resample(self, rows: pd.DataFrame, schema: Schema, strategy: Any, neighbours: int, seed: int) -> pd.DataFrame:

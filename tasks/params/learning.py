@@ -123,6 +123,11 @@ class Retrain(Section):
         description="champion, another alias or a version (v3): recipes that need a champion (warm_start, distillation …) learn "
         "from it, and `recipes: auto` tries some. It is looked up when the rows or the parameters change. Null: from none.",
     )
+    memory: Count = Field(
+        2000,
+        description="Most rows that recipes with `rehearsal` learn again, of those that the version learned and that are not in "
+        "the data any more: by class as frequent as in all that it learned.",
+    )
 
 
 class Resources(Section):

@@ -46,7 +46,11 @@ def flat(value: Any, prefix: str = "") -> Sequence[tuple[str, Any]]:
 
 def _recipe(record: Record) -> dict[str, Any]:
     choice = record.document("choice")
-    return {key: choice.get(key) for key in ("recipe", "learner", "values")} | {"seeds": record.identity["seeds"]}
+    return {key: choice.get(key) for key in ("recipe", "learner", "values")} | {
+        "seeds": record.identity["seeds"],
+        "learned_from": choice.get("champion"),
+        "rehearsed": record.document("train").get("rehearsed"),
+    }
 
 
 def _data(record: Record) -> dict[str, Any]:

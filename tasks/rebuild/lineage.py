@@ -130,7 +130,9 @@ def _recipe(record: Record) -> Station:
     seeds = record.identity["seeds"].get("refits") or []
     refits = f"refitted with {plural(len(seeds), 'seed')}: {', '.join(map(str, seeds))}" if seeds else ""
     name = f"{choice.get('recipe', 'not known')} with {choice.get('learner', 'an unknown learner')}"
-    learned = f"learned from {record.loaded.name}@{choice['champion']}" if choice.get("champion") else ""
+    again = record.document("train").get("rehearsed")
+    memory = f", {count(int(again))} rows of its past again" if again else ""
+    learned = f"learned from {record.loaded.name}@{choice['champion']}{memory}" if choice.get("champion") else ""
     return Station("Recipe", name, _known(learned, trial, *values, refits))
 
 

@@ -19,7 +19,7 @@ from tasks.identity import redacted, sums
 from tasks.params import read_yaml
 from tasks.rebuild.checkout import check_out, write_params
 from tasks.rebuild.compare import TABLES, Comparison, compare
-from tasks.rebuild.record import Record
+from tasks.rebuild.record import Record, read_record
 from tasks.rebuild.tables import restore
 from tasks.registry import CorruptError, Registry
 from tasks.sources.download import is_remote
@@ -74,16 +74,16 @@ def rebuild(record: Record, wanted: Wanted) -> Rebuilt:
         refit = wanted.refit or _by_the_clock(params)
         data = _bring_data(record, wanted.root, root, params)
         stages = _stages(root)
+        if data == "its source":
+            _run("ingest", root, wanted.root)
+            _check_rows(record, root)
+        stages.remove("ingest")
         _bring_start(record, wanted, root)
-        if data != "its source":
-            stages.remove("ingest")
         if refit:
             _take_over_search(record, root)
             stages.remove("tune")
         for stage in stages:
             _run(stage, root, wanted.root)
-            if stage == "ingest":
-                _check_rows(record, root)
         comparison = compare(
             record, root, wanted.tolerance, frozenset({"trials.json", "choice.json"}) if refit else frozenset()
         )
@@ -128,7 +128,7 @@ def _bring_data(record: Record, source: Path, root: Path, params: dict[str, Any]
 def _bring_start(record: Record, wanted: Wanted, root: Path) -> None:
     """Put what the version learned from into the clone: the very version that it names, not what an alias points to now.
 
-    One that did not know what it could learn from has nothing to bring.
+    One that did not know what it could learn from has nothing to bring. The clone has the rows by then.
     """
     note = record.document("start")
     if not note:
@@ -153,6 +153,27 @@ def _bring_start(record: Record, wanted: Wanted, root: Path) -> None:
             f"{record.reference} learned from {older}, and what the registry has under that name is another."
         )
     copy(loaded, folder)
+    _bring_memory(record, wanted, root, older)
+
+
+def _bring_memory(record: Record, wanted: Wanted, root: Path, older: str) -> None:
+    """Draw what was remembered of the older version's rows once more, and hold it against what was recorded."""
+    recorded = record.document("start").get("memory") or {"rows": 0}
+    if not recorded["rows"] or wanted.registry is None:
+        return
+    from tasks.memory import Today
+    from tasks.parts import read_rows, read_schema
+    from tasks.start import keep
+
+    params, folder = record.document("params"), root / INGESTED
+    today = Today(read_rows(folder), read_schema(folder))
+    settings = int(params["retrain"]["memory"]), int(params["seed"])
+    found = keep(read_record(wanted.registry, older), wanted.root, today, settings, root / STARTED)
+    if found["digest"] != recorded["digest"]:
+        why = found["why"] or "what can be drawn now are other rows"
+        raise InputError(
+            f"{record.reference} could rehearse {recorded['rows']:,} rows that {older} learned, and they cannot be brought back: {why}."
+        )
 
 
 def _check_rows(record: Record, root: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,22 @@ from models.recipe import parse
 from tasks import evaluate, gate, ingest, register, resample, split, start, train, tune
 from tasks.champion import Champion, encoded, read_champion
 from tasks.learned import known_rows, numbers_of, read_learned, write_learned
+from tasks.memory import Today, remember
 from tasks.params import Model, Params, Resources, Retrain, Search, parse_params, read_yaml
+from tasks.parts import MEMORY as MEMORY_FILE
 from tasks.parts import read_rows, read_schema, rows_of
 from tasks.rebuild.lineage import as_tree, stations
-from tasks.rebuild.record import read_record
+from tasks.rebuild.record import Record, read_record
 from tasks.rebuild.rerun import Wanted, _bring_start
+from tasks.rebuild.tables import restore
 from tasks.registry import open_registry
 from tasks.search.cluster import cluster
 from tasks.search.entrants import entrants
 from tasks.stage import read_json, write_json
 from tests.tasks.conftest import toy_schema
 
-LEARNED = ["warm_start", "shrink_and_perturb", "warm_start_distillation_ema_bias_correction"]
+LEARNED = ["warm_start", "shrink_and_perturb", "warm_start_distillation_ema_bias_correction", "warm_start_rehearsal"]
+MEMORY = 150
 SMALL: dict[str, Any] = {
     "model": {"learners": ["mlp"], "hidden": [16], "epochs": 3, "refits": 2},
     "evaluate": {"bootstrap": 50, "intersections": False},
@@ -74,7 +78,20 @@ def retrained(root: Path, chosen: Params, searched: bool = True) -> None:
     write_json(root / "data/audit/audit.json", {"attributes": {}})
     (root / "data/report").mkdir(exist_ok=True)
     (root / "data/report/report.html").write_text("<p>report</p>")
+    kept_by_dvc(root)
     register.STAGE.execute(chosen, root)
+
+
+def kept_by_dvc(root: Path) -> None:
+    """What the stages wrote, in DVC's cache under the sums that its lock file names, as a run leaves it."""
+    from dvc.repo import Repo
+
+    repo = Repo(str(root)) if (root / ".dvc").exists() else Repo.init(str(root), no_scm=True)
+    places = ("data/ingest", "data/split", "data/start")
+    added = repo.add([str(root / place) for place in places], force=True)
+    outs = [{"path": place, "md5": stage.outs[0].hash_info.value} for place, stage in zip(places, added, strict=True)]
+    repo.close()
+    write_json(root / "dvc.lock", {"schema": "2.0", "stages": {"all": {"outs": outs}}})
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +112,14 @@ def first(one_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def second(first: Path) -> Path:
     """The same copy, retrained on later rows: from the champion in several ways, and from scratch."""
-    retrained(first, params(first, LEARNED, since="2024-07-01", retrain={"start": "champion"}))
+    retrained(first, later(first))
     return first
+
+
+def later(root: Path, **sections: Any) -> Params:
+    """A search on the later rows, in which the champion may teach."""
+    chosen = {"retrain": {"start": "champion", "memory": MEMORY}, **sections}
+    return params(root, LEARNED, since="2024-07-01", **chosen)
 
 
 def test_learned_and_fresh_models_compete_in_one_search_and_the_record_says_which_learned_from_what(second):
@@ -130,18 +153,124 @@ def test_a_version_says_what_it_learned_from_and_is_the_same_when_it_is_made_aga
     choice = record.document("choice")
     assert choice["recipe"] in LEARNED
     assert record.document("train")["champion"] == choice["champion"] == "v1"
-    assert "learned from loans@v1" in as_tree(stations(record))
+    assert "learned from loans@v1, 150 rows of its past again" in as_tree(stations(record))
     assert record.document("start")["version"] == "v1"
-    # A clone in which the champion is v2 by now: what is brought back is v1.
+    # A clone in which the champion is v2 by now: what is brought back is v1. From DVC, and where DVC does not have it, from v1.
     registry = open_registry(f"file://{second}/registry")
-    for folder in ("ingest", "split", "resample", "tune"):
-        shutil.copytree(second / "data" / folder, tmp_path / "data" / folder)
-    _bring_start(record, Wanted(tmp_path, registry=registry), tmp_path)
-    chosen = params(second, LEARNED, since="2024-07-01", retrain={"start": "champion"})
-    train.STAGE.execute(chosen, tmp_path)
+    unnamed = changed(record, tmp_path / "version", "identity", lambda known: known["data"].pop("outputs"))
+    for number, told in enumerate((record, unnamed)):
+        clone = tmp_path / str(number)
+        for folder in ("ingest", "split", "resample", "tune"):
+            shutil.copytree(second / "data" / folder, clone / "data" / folder)
+        _bring_start(told, Wanted(second, registry=registry), clone)
+        assert {p.name for p in (clone / "data/start").iterdir()} == {p.name for p in (second / "data/start").iterdir()}
+        for name in (MEMORY_FILE, "predictor/weights.safetensors"):
+            assert (clone / "data/start" / name).read_bytes() == (second / "data/start" / name).read_bytes()
+    train.STAGE.execute(later(second), clone)
     for name in ("weights.safetensors", "predictor.json"):
-        made = (tmp_path / "data/train/predictor" / name).read_bytes()
+        made = (clone / "data/train/predictor" / name).read_bytes()
         assert made == (record.directory / "predictor" / name).read_bytes()
+    with pytest.raises(
+        InputError, match=r"could rehearse 150 rows that loans@v1 learned, and they cannot be brought back: rows"
+    ):
+        _bring_start(unnamed, Wanted(clone, registry=registry), clone)
+
+
+def changed(record: Record, folder: Path, name: str, change: Callable[[dict[str, Any]], Any]) -> Record:
+    """The version, with one of its documents changed."""
+    if not folder.exists():
+        shutil.copytree(record.directory, folder)
+    content = record.document(name)
+    change(content)
+    (folder / f"{name}.json").unlink()
+    write_json(folder / f"{name}.json", content)
+    return replace(record, loaded=replace(record.loaded, directory=folder))
+
+
+def test_a_memory_has_the_classes_of_what_the_champion_learned_and_no_row_of_today(second):
+    """Rows that validate, calibrate or test now are never among those that are learned again."""
+    registry = open_registry(f"file://{second}/registry")
+    memory = pd.read_parquet(second / "data/start" / MEMORY_FILE)
+    note = read_json(second / "data/start/start.json")["memory"]
+    columns, numbers = read_learned(registry.load("loans", "v1").directory)
+    today = read_rows(second / "data/ingest")
+    found = numbers_of(memory, columns)
+    assert set(found) <= set(numbers)
+    assert not set(found) & set(numbers_of(today, columns))
+    assert not set(memory["row_id"]) & set(today["row_id"])
+    assert (memory["application_date"] < "2024-07-01").all()
+    old = v1_training_rows(second)
+    share = old["defaulted"].value_counts(normalize=True)
+    for name, rows in memory["defaulted"].value_counts().items():
+        assert abs(rows - MEMORY * share[name]) < 1
+        assert note["classes"][name] == rows
+    assert (note["rows"], note["of"], note["why"]) == (len(memory), len(old), "")
+    table = pd.read_parquet(second / "data/resample/rehearsal.parquet")
+    assert set(table.loc[~table["rehearsed"], "row_id"]) == set(
+        rows_of(today, second / "data/split", "train")["row_id"]
+    )
+    assert set(table.loc[table["rehearsed"], "row_id"]) == set(memory["row_id"])
+    said = read_json(second / "data/resample/summary.json")["resamplers"]["rehearsal"]
+    assert (said["rehearsed"], said["dropped"], said["repeated"], said["synthetic"]) == (MEMORY, 0, 0, 0)
+
+
+def v1_training_rows(root: Path) -> pd.DataFrame:
+    record, folder = read_record(open_registry(f"file://{root}/registry"), "loans@v1"), root / "v1"
+    for name in ("data/ingest", "data/split"):
+        assert restore(root, record.outputs[name], folder / name)
+    return rows_of(read_rows(folder / "data/ingest"), folder / "data/split", "train")
+
+
+def test_the_seed_draws_the_memory_and_a_later_champion_hands_on_what_it_rehearsed(second, tmp_path):
+    record = read_record(open_registry(f"file://{second}/registry"), "loans@v1")
+    today = Today(read_rows(second / "data/ingest"), read_schema(second / "data/ingest"))
+    memory = pd.read_parquet(second / "data/start" / MEMORY_FILE)
+    again, _ = remember(record, second, today, MEMORY, 0)
+    other, _ = remember(record, second, today, MEMORY, 1)
+    pd.testing.assert_frame_equal(again.astype(memory.dtypes), memory)
+    told = read_learned(record.directory)[0]
+    assert set(numbers_of(other, told)) != set(numbers_of(again, told))
+    v2 = read_record(open_registry(f"file://{second}/registry"), "loans@v2")
+    rehearsing = changed(v2, tmp_path / "version", "train", lambda known: known.update(rehearsed=MEMORY))
+    next_month = Today(today.rows[:3], today.schema)
+    everything, note = remember(rehearsing, second, next_month, 10_000, 0)
+    train_rows = rows_of(today.rows, second / "data/split", "train")
+    fresh = ~train_rows["row_id"].isin(next_month.rows["row_id"])
+    assert len(everything) == note["rows"] == MEMORY + fresh.sum()
+    assert (everything["application_date"] < "2024-07-01").sum() == MEMORY
+
+
+def test_what_was_rehearsed_from_scratch_is_all_that_a_model_says_it_learned_of_the_past(second, tmp_path):
+    for folder in ("ingest", "split", "start"):
+        shutil.copytree(second / "data" / folder, tmp_path / "data" / folder)
+    chosen = params(second, [{"resample": "rehearsal", "name": "again"}], retrain={"start": "champion"})
+    resample.STAGE.execute(chosen, tmp_path)
+    write_json(tmp_path / "data/tune/choice.json", {"trial": 0, "recipe": "again", "learner": "mlp", "values": {}})
+    train.STAGE.execute(chosen, tmp_path)
+    columns, numbers = read_learned(tmp_path / "data/train")
+    table = pd.read_parquet(tmp_path / "data/resample/rehearsal.parquet")
+    assert set(numbers) == set(numbers_of(table, columns))
+    summary = read_json(tmp_path / "data/train/summary.json")
+    assert (summary["rows"], summary["rehearsed"], summary["champion"]) == (len(table), MEMORY, "v1")
+
+
+def test_rows_that_are_nowhere_any_more_are_not_rehearsed_and_the_reason_names_what_is_missing(second, tmp_path):
+    shutil.copytree(second / "registry", tmp_path / "registry")
+    for folder in ("ingest", "split"):
+        shutil.copytree(second / "data" / folder, tmp_path / "data" / folder)
+    why = taken(tmp_path, "v1")["memory"]["why"]
+    assert "rows.parquet of loans@v1 is neither here nor in DVC's cache or remote" in why
+    schema = read_schema(tmp_path / "data/ingest")
+    assert champion(tmp_path).objection(parse("warm_start")) == ""
+    with pytest.raises(
+        InputError, match=r"'rehearsal' learns from the champion, and rows.parquet of loans@v1 is neither"
+    ):
+        entrants(Search(recipes=("warm_start_rehearsal",)), schema, ("mlp",), champion=champion(tmp_path))
+    # Of what v2 learned all but its own memory is in the data; of what it rehearsed nothing is known here.
+    assert taken(tmp_path, "v2")["memory"]["why"].startswith("what loans@v2 rehearsed itself is neither")
+    held = Today(v1_training_rows(second), schema)
+    v1 = read_record(open_registry(f"file://{second}/registry"), "loans@v1")
+    assert remember(v1, second, held, MEMORY, 0)[1]["why"].startswith("no row that loans@v1 learned")
 
 
 def test_a_start_that_is_not_what_was_recorded_is_never_used(second, tmp_path):
@@ -149,13 +278,9 @@ def test_a_start_that_is_not_what_was_recorded_is_never_used(second, tmp_path):
 
     registry = open_registry(f"file://{second}/registry")
     record = read_record(registry, "loans@v2")
-    note = record.document("start")
-    copy = tmp_path / "version"
-    shutil.copytree(record.directory, copy)
-    write_json(copy / "start.json", {**note, "digest": "0" * 64})
-    changed = replace(record, loaded=replace(record.loaded, directory=copy))
+    other = changed(record, tmp_path / "version", "start", lambda note: note.update(digest="0" * 64))
     with pytest.raises(CorruptError, match=r"learned from loans@v1.*is another"):
-        _bring_start(changed, Wanted(tmp_path, registry=registry), tmp_path)
+        _bring_start(other, Wanted(tmp_path, registry=registry), tmp_path)
 
 
 def champion(root: Path, model: Model | None = None) -> Champion:
@@ -275,6 +400,6 @@ def test_rows_are_told_by_what_they_hold_and_a_version_knows_those_that_its_cham
 
 def test_params_say_what_may_be_named():
     repository = Path(__file__).parents[2]
-    assert read_yaml(repository / "params.yaml")["retrain"] == {"start": None}
+    assert read_yaml(repository / "params.yaml")["retrain"] == {"start": None, "memory": 2000}
     with pytest.raises(InputError, match=r"retrain\.start"):
         parse_params({**SMALL, "search": {"recipes": ["none"]}, "retrain": {"start": "../v1"}})

@@ -10,13 +10,15 @@ from models.errors import InputError
 RESAMPLERS = [m.build({}) for m in catalogue().values() if m.slot == "resample"]
 TRAVELS = ["weight", "group", "account", "default"]
 named = pytest.mark.parametrize("method", RESAMPLERS, ids=lambda m: m.name)
+BALANCING = [m for m in RESAMPLERS if not m.rehearses]
+balancing = pytest.mark.parametrize("method", BALANCING, ids=lambda m: m.name)
 
 
 def test_the_resamplers_of_imbalanced_learn_are_there():
     assert {"random_over", "random_under", "smote"} <= {m.name for m in RESAMPLERS}
 
 
-@named
+@balancing
 def test_classes_are_balanced(method, rows, schema):
     table = method.resample(rows, schema, "auto", 5, 0)
     if "groups" in method.needs:
@@ -59,11 +61,19 @@ def test_rows_without_weights_weigh_one(method, rows, schema):
     assert (found["weight"] == 1).all()
 
 
-@named
+@balancing
 def test_same_seed_same_rows_and_another_seed_others(method, rows, schema):
     first, again, other = (method.resample(rows, schema, "auto", 5, seed) for seed in (3, 3, 4))
     pd.testing.assert_frame_equal(first, again)
     assert not first.equals(other)
+
+
+def test_what_rehearses_keeps_every_row_of_today_and_of_the_memory_and_which_is_which(rows, schema):
+    (method,) = (m for m in RESAMPLERS if m.rehearses)
+    handed = rows.assign(rehearsed=[False] * (len(rows) - 7) + [True] * 7)
+    found = method.resample(handed, schema, "auto", 5, 0)
+    pd.testing.assert_frame_equal(found[handed.columns], handed)
+    assert not found["synthetic"].any()
 
 
 @named
