@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from flows.lockfile import record
+from flows.shared import Shared
 from models.errors import BusyError, EquipoiseError, InputError
+from tasks.remote import remote_of_environment
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -32,6 +34,11 @@ class Ledger:
         self._due: set[str] = set()
         self._read: dict[str, Any] = {}
         self._used: set[str] = set()
+        remote = remote_of_environment()
+        cache = self._repo.cache
+        self._shared = remote and Shared(
+            remote, lambda sum_: Path(cache.local.oid_to_path(sum_)), Path(self._repo.stage_cache.cache_dir)
+        )
 
     def outdated(self, *names: str) -> dict[str, str]:
         """The stages (all, or those named) that DVC would run, each with the reason."""
@@ -82,6 +89,8 @@ class Ledger:
     def run(self, name: str, execute: Callable[[], None], force: bool = False) -> Done:
         """Bring one stage up to date: leave it, take its outputs from DVC's cache, or execute it; then record it.
 
+        Where there is a remote for other clones, what they did comes from there, and what was done here goes there.
+
         Raises InputError, and records nothing, when a file or parameter it depends on changed while it ran: nobody could
         say what its outputs were made from.
         """
@@ -104,6 +113,9 @@ class Ledger:
         done: Done = "restored" if restored else "ran"
         with _clear(self._root), self._repo.lock:
             self._record(stage, before)
+            known_as = _key(stage)
+        if self._shared is not None and known_as is not None:
+            self._shared.offer(known_as)
         self._due.discard(name)
         return done
 
@@ -133,7 +145,18 @@ class Ledger:
         return str(name) if name else None
 
     def _restored(self, stage: Any) -> bool:
-        """Whether DVC's cache knew what the stage makes of its present inputs; as `dvc repro` does before it runs one."""
+        """Whether DVC's cache knew what the stage makes of its present inputs; as `dvc repro` does before it runs one.
+
+        What it does not know, another clone may.
+        """
+        if self._known_here(stage):
+            return True
+        known_as = _key(stage)
+        if self._shared is None or known_as is None:
+            return False
+        return self._shared.take(known_as, {out.def_path for out in stage.outs}) and self._known_here(stage)
+
+    def _known_here(self, stage: Any) -> bool:
         from dvc.stage.cache import RunCacheNotFoundError
 
         try:
@@ -183,6 +206,13 @@ def _open(root: Path) -> Repo:
 def _sums(stage: Any) -> dict[str, Any]:
     """What a stage was found to depend on: files by their sums, parameters by their values."""
     return {str(dep): str(dep.hash_info) for dep in stage.deps}
+
+
+def _key(stage: Any) -> str | None:
+    """What DVC's run cache calls a stage with its present inputs; None where it knows none."""
+    from dvc.stage.cache import _can_hash, _get_stage_hash
+
+    return str(_get_stage_hash(stage)) if _can_hash(stage) else None
 
 
 def _reason(entries: list[Any]) -> str:

@@ -44,7 +44,12 @@ class Run:
         reason = self._unseen(name)
         if reason is not None:
             log.info("%s: %s", name, reason)
-        return self.ledger.run(name, lambda: self._execute(name), force=reason is not None)
+        done = self.ledger.run(name, lambda: self._execute(name), force=reason is not None)
+        if done == "restored" and (reason := self._unseen(name)) is not None:
+            # It was known what came of these inputs once; what lies outside of the working copy has changed since.
+            log.info("%s: %s", name, reason)
+            done = self.ledger.run(name, lambda: self._execute(name), force=True)
+        return done
 
     def _execute(self, name: str) -> None:
         STEPS[name].stage().execute(self.chosen.params, self.root)

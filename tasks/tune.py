@@ -16,6 +16,7 @@ from tasks.champion import read_champion
 from tasks.params import Params
 from tasks.parts import read_rows, read_schema, rows_of
 from tasks.progress import Unit, measured
+from tasks.remote import remote_of_environment
 from tasks.scoring import device_of
 from tasks.search.board import Board
 from tasks.search.campaign import Course, Record, Result, Terms
@@ -38,6 +39,9 @@ log = logging.getLogger("equipoise")
 
 CODE = ("models", "tasks/search", "tasks/champion.py", "tasks/tune.py", "tasks/parts.py", "tasks/scoring.py")
 """What a trial's result follows from besides params and data: a search is not resumed with other code."""
+
+SENDING_SECONDS = 5.0
+"""For so long a search that is stopped waits until the remote has its last results."""
 
 LEARNED_FROM = "champion"
 """The key of a trial, and of the choice, that names the version which it learned from; absent where it learned from none."""
@@ -70,7 +74,7 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
         recipes, preprocessor.inputs, plan, schema, params.evaluate, terms.goal.metric, params.seed,
         preprocessor.target_scale, warm,
     )  # fmt: skip
-    ledger = Ledger(_state(outputs) / _identity(params, inputs, device))
+    ledger = Ledger(_state(outputs) / _identity(params, inputs, device), remote_of_environment())
     terms = replace(terms, sizes=sizes(terms.families, setting, tables))
     board = Board(terms, ledger, params.search.budget.minutes, began)
     if board.known:
@@ -80,6 +84,7 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
             _search(board, params, setting, tables)
         except KeyboardInterrupt:
             kept = len(ledger.load())
+            ledger.settled(SENDING_SECONDS)
             log.warning("search: stopped; %d results are kept, and the same command goes on from there", kept)
             raise
     assert board.finished is not None

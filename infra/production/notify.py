@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from infra.production.api import Api
+from infra.production.automations import OF_OURS, see_to
 
 NAME = "equipoise-not-registered"
 BLOCK = "equipoise-webhook"
-FLOWS = ("retrain", "monitor", "promote", "rollback")
 STATES = ("Failed", "Refused", "Crashed", "TimedOut")
 
 MESSAGE = """{
@@ -30,20 +30,14 @@ def tell(api: Api, address: str) -> None:
         "trigger": {
             "type": "event",
             "posture": "Reactive",
-            "match": {"prefect.resource.id": "prefect.flow-run.*"},
-            "match_related": {"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)},
+            **OF_OURS,
             "expect": [f"prefect.flow-run.{state}" for state in STATES],
-            "for_each": ["prefect.resource.id"],
             "threshold": 1,
             "within": 0,
         },
         "actions": [{"type": "call-webhook", "block_document_id": block, "payload": MESSAGE}],
     }
-    known = api.call("automations/filter", {"automations": {"name": {"any_": [NAME]}}})
-    if known:
-        api.call(f"automations/{known[0]['id']}", automation, "PUT")
-    else:
-        api.call("automations/", automation)
+    see_to(api, automation)
 
 
 def _block(api: Api, address: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from infra.production import notify
+from infra.production import killed, notify
 from infra.production.api import Api
 from infra.production.settings import HOST, Settings, read_yaml
 from infra.production.supervisor import Program, Supervisor, run
@@ -42,7 +42,12 @@ def start_server(settings: Settings, database: str, supervisor: Supervisor) -> d
         str(port),
         *(() if settings.prefect.ui else ("--no-ui",)),
     )
-    environment = {**variables, "PREFECT_API_DATABASE_CONNECTION_URL": database}
+    environment = {
+        **variables,
+        "PREFECT_API_DATABASE_CONNECTION_URL": database,
+        # Else a server that is started again forgets who holds a place, and the place is never free any more.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    }
     url = f"{variables['PREFECT_API_URL']}/health"
     supervisor.start(Program("prefect-server", words, lambda: answers(url), environment))
     return variables
@@ -68,8 +73,10 @@ def deploy(settings: Settings, root: Path, variables: Mapping[str, str]) -> None
     pool = ("work-pool", "create", settings.prefect.pool, "--type", "process", "--overwrite")
     run((*PREFECT, *pool), variables, folder=root)
     run((*PREFECT, "--no-prompt", "deploy", "--prefect-file", str(deployments), "--all"), variables, folder=root)
+    api = Api(variables["PREFECT_API_URL"])
+    killed.watch(api, settings.prefect.silent_seconds)
     if settings.prefect.webhook is not None:
-        notify.tell(Api(variables["PREFECT_API_URL"]), os.environ[settings.prefect.webhook])
+        notify.tell(api, os.environ[settings.prefect.webhook])
 
 
 def bound(written: dict[str, Any], params: Path, pool: str) -> dict[str, Any]:
@@ -97,7 +104,8 @@ def start_worker(settings: Settings, root: Path, variables: Mapping[str, str], s
     def ready() -> bool:
         return b"started!" in log.read_bytes()[began:]
 
-    supervisor.start(Program("prefect-worker", words, ready, variables, folder=root))
+    heard = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(killed.HEARTBEAT_SECONDS)}
+    supervisor.start(Program("prefect-worker", words, ready, {**variables, **heard}, folder=root))
 
 
 def answers(url: str) -> bool:

@@ -55,6 +55,7 @@ class Orchestration(_Section):
     runs_at_once: Annotated[int, Field(ge=1)] = 2
     ui: bool = True
     webhook: str | None = None
+    silent_seconds: Annotated[int, Field(ge=60)] | None = 90
 
 
 class Cluster(_Section):

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from models.errors import EquipoiseError
 
 PATIENCE_SECONDS = 900.0
 POLL_SECONDS = 1.0
+SCHEDULED_AFTER_SECONDS = 20
 LOG_TAIL_BYTES = 4000
 
 SMALL: Mapping[str, Any] = {
@@ -101,10 +102,11 @@ class Server(Api):
         return str(self.call(path, {"parameters": parameters})["id"])
 
     def on_schedule(self, name: str, parameters: Mapping[str, Any]) -> str:
-        """A schedule of every minute, the first run that comes of it, and no more of it once that has begun."""
+        """A schedule, the first run that comes of it, a few seconds later, and no more of it once that has begun."""
         schedules = f"deployments/{self._deployment(name)['id']}/schedules"
-        every_minute = {"interval": 60, "anchor_date": datetime.now(UTC).isoformat(), "timezone": "UTC"}
-        (made,) = self.call(schedules, [{"schedule": every_minute, "active": True, "parameters": parameters}])
+        soon = datetime.now(UTC) + timedelta(seconds=SCHEDULED_AFTER_SECONDS)
+        every_hour = {"interval": 3600, "anchor_date": soon.isoformat(), "timezone": "UTC"}
+        (made,) = self.call(schedules, [{"schedule": every_hour, "active": True, "parameters": parameters}])
         runs = {
             "deployments": {"id": {"any_": [made["deployment_id"]]}},
             "flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}},

@@ -1,11 +1,13 @@
 """Whatever ends a run, the same command goes on from there: no stage twice, no training twice, no version twice."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.pipeline import PIPELINE
+from tests.s3_server import BUCKET, Server, moto_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -24,19 +26,46 @@ def assert_skipped(run: Any, before: str) -> None:
         assert f"{name}: up to date" in run.lines, run.output
 
 
-def test_kill_9_in_every_stage_and_then_the_same_command(clone: Any, finished: Any, small: Path) -> None:
+@pytest.fixture
+def storage() -> Iterator[Server]:
+    """An S3 server on loopback."""
+    with moto_server() as server:
+        yield server
+
+
+def stored(storage: Server) -> int:
+    """How many trainings a fresh clone would know of."""
+    return int(storage.client().list_objects_v2(Bucket=BUCKET, Prefix="dvc/search/")["KeyCount"])
+
+
+def test_kill_9_in_every_stage_and_then_the_same_command(
+    cloner: Any, server: str, storage: Server, finished: Any, small: Path
+) -> None:
+    """Up to the search in one clone; from there on in a fresh one, with what the first has put into a bucket."""
+    shared = {"PREFECT_API_URL": server, "EQUIPOISE_REMOTE": f"s3://{BUCKET}/dvc", **storage.environment}
     words = ("run", "--params", str(small))
+    clone, kept = cloner(), 0
+    clone.environment |= shared
     for step, before in zip(PIPELINE, (None, *PIPELINE), strict=False):
         run = clone.begin(*words)
         run.wait_for_line(f"{step.name}: {step.says}")
+        if before is not None and before.name == "tune":
+            assert f"search: going on where an interrupted search stopped, with {kept} results" in run.output
+            for earlier in PIPELINE[: PIPELINE.index(before)]:
+                assert f"{earlier.name}: restored" in run.lines, run.output
+        elif before is not None:
+            assert_skipped(run, before.name)
         if step.name == "tune":
-            run.wait_until("two trainings were done", lambda: results(clone) >= 2)
+            run.wait_until("two trainings were stored", lambda: stored(storage) >= 2)
         run.kill()
         if step.name == "tune":
             run.wait_until_gone("ray::ImplicitFunc", "raylet", "gcs_server")
-        if before is not None:
-            assert_skipped(run, before.name)
-        assert clone.versions("lending") in ([], ["v1"]) if step.name == "register" else not clone.versions("lending")
+            assert not clone.versions("lending")
+            clone, kept = cloner(), stored(storage)
+            clone.environment |= shared
+        else:
+            versions = clone.versions("lending")
+            assert versions in ([], ["v1"]) if step.name == "register" else not versions
 
     last = clone.command(*words)
     assert last.process.returncode == 0, last.output
