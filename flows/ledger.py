@@ -36,9 +36,10 @@ class Ledger:
         self._used: set[str] = set()
         remote = remote_of_environment()
         cache = self._repo.cache
-        self._shared = remote and Shared(
-            remote, lambda sum_: Path(cache.local.oid_to_path(sum_)), Path(self._repo.stage_cache.cache_dir)
-        )
+        self._shared: Shared | None = None
+        if remote is not None:
+            notes = Path(self._repo.stage_cache.cache_dir)
+            self._shared = Shared(remote, lambda sum_: Path(cache.local.oid_to_path(sum_)), notes)
 
     def outdated(self, *names: str) -> dict[str, str]:
         """The stages (all, or those named) that DVC would run, each with the reason."""

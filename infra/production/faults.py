@@ -7,6 +7,7 @@ was finished is done again. What kills the flow, the S3 server or the registry's
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from infra.production import orchestration, storage
 from infra.production.production_set import production
 from infra.production.settings import Settings
 from infra.production.supervisor import Supervisor
@@ -32,11 +34,13 @@ FINISHED_BEFORE = 2
 
 @dataclass
 class Met:
-    """A set, and the retrainings that were asked of it."""
+    """A set, and the retrainings that were asked of it. `root` is the clone where they work."""
 
     root: Path
     server: Server
     supervisor: Supervisor
+    settings: Settings
+    variables: Mapping[str, str]
     seeds: int = 0
     kept: dict[Path, int] = field(default_factory=dict)
     repeated: set[str] = field(default_factory=set)
@@ -70,6 +74,24 @@ class Met:
         psutil.wait_procs(family, timeout=10)
         say(f"  {name}: killed, {len(family)} processes")
 
+    def move(self) -> None:
+        """From now on retrainings work in a fresh clone, by a worker of their own; what was done in the one before is gone."""
+        gone, self.root = self.root, clone(self.root.with_name(f"{self.root.name}-next"))
+        for folder in (".dvc/cache", ".equipoise", "data/ingest", "data/split", "data/resample"):
+            shutil.rmtree(gone / folder)
+        self.variables = {**self.variables, "PYTHONPATH": str(self.root)}
+        self.supervisor.forget("prefect-worker")
+        orchestration.deploy(self.settings, self.root, self.variables)
+        orchestration.start_worker(self.settings, self.root, self.variables, self.supervisor)
+
+    def stored(self) -> dict[str, Any]:
+        """The finished trainings that other clones would know of, and when each was stored."""
+        s3 = self.settings.s3
+        listed = storage.client(dict(self.variables) if s3.use != "given" else {}).list_objects_v2(
+            Bucket=s3.bucket, Prefix=f"{s3.work}/search/"
+        )
+        return {found["Key"]: found["LastModified"] for found in listed.get("Contents", ())}
+
     def registered(self, run: str) -> None:
         """The run's end. Raises EquipoiseError unless it is registered and no finished training was repeated."""
         said = self.server.finished(run)
@@ -101,14 +123,22 @@ def _node(met: Met) -> None:
 
 
 def _worker(met: Met) -> None:
-    """With the worker goes the run that it has started; the next run goes on from there, on the next worker."""
+    """With the worker go the run that it has started and its clone; the next run goes on in a fresh one."""
     met.begin()
     met.until_it_searches()
-    made = {p: p.stat().st_mtime_ns for p in (met.root / "data/split").iterdir()}
+    met.server.until("the results were stored", lambda: len(met.stored()) >= FINISHED_BEFORE)
     met.kill("prefect-worker")
-    met.registered(met.begin(met.seeds, wait=True))
-    if made != {p: p.stat().st_mtime_ns for p in (met.root / "data/split").iterdir()}:
-        raise EquipoiseError("the split was made once more")
+    stored = met.stored()
+    met.kept = {}
+    met.move()
+    run = met.begin(met.seeds, wait=True)
+    met.registered(run)
+    now = met.stored()
+    if again := [name for name, when in stored.items() if now.get(name) != when]:
+        raise EquipoiseError(f"finished trainings were done again: {', '.join(again)}")
+    restored = met.server.stages(run, "Restored")
+    if not {"ingest", "validate", "split", "start", "resample"} <= restored:
+        raise EquipoiseError(f"of the stages before the search only {', '.join(sorted(restored)) or 'none'} were known")
 
 
 def _two(met: Met) -> None:
@@ -120,7 +150,7 @@ def _two(met: Met) -> None:
 FAULTS: Mapping[str, tuple[str, Callable[[Met], None]]] = {
     "postgres": ("kill -9 of PostgreSQL during a search", _database),
     "ray-node": ("kill -9 of a worker node of Ray during a search", _node),
-    "worker": ("kill -9 of Prefect's worker and its run during a search", _worker),
+    "worker": ("kill -9 of Prefect's worker and its run during a search, on in a fresh clone", _worker),
     "two-runs": ("two runs of one deployment at once", _two),
 }
 
@@ -138,7 +168,7 @@ def faults(given: Settings, names: Sequence[str] = ()) -> int:
         root = clone(home / "clone")
         settings = apart(given, home / "state")
         with production(settings, root, say) as (supervisor, variables), logs_shown(settings.state):
-            met = Met(root, Server(variables["PREFECT_API_URL"], supervisor.look), supervisor)
+            met = Met(root, Server(variables["PREFECT_API_URL"], supervisor.look), supervisor, settings, variables)
             met.server.meanwhile = met.watch
             for says, fault in chosen.values():
                 began = time.monotonic()

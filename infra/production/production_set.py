@@ -44,7 +44,7 @@ def production(
 def _start(settings: Settings, root: Path, scratch: Path, supervisor: Supervisor) -> dict[str, str]:
     secrets = secrets_in(settings.state)
     path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
-    variables = {"PYTHONPATH": path, **storage.start(settings, supervisor)}
+    variables = {"PYTHONPATH": path, **storage.start(settings, supervisor), **storage.work(settings.s3)}
     if settings.prefect.use == "local":
         given = settings.postgres.use == "given"
         database = os.environ[_DATABASE] if given else postgres.start(settings, secrets, supervisor)

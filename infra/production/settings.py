@@ -37,13 +37,14 @@ class Postgres(_Section):
 
 
 class S3(_Section):
-    """Where versions are registered."""
+    """Where versions are registered, and where runs keep what they have finished."""
 
     use: Literal["ceph", "memory", "given"] = "ceph"
     port: Port = 9000
     gigabytes: Annotated[int, Field(ge=2)] = 20
     bucket: Name = "equipoise"
     prefix: Name = "models"
+    work: Name | None = "work"
 
 
 class Orchestration(_Section):

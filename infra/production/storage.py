@@ -8,9 +8,10 @@ import sys
 from typing import Any
 
 from infra.production.ceph import Ceph
-from infra.production.settings import HOST, ROOT, Settings
+from infra.production.settings import HOST, ROOT, S3, Settings
 from infra.production.supervisor import Program, Supervisor, listens
 from models.errors import InputError
+from tasks.remote import VARIABLE
 
 REGION = "us-east-1"
 NOT_THERE = ("404", "NoSuchBucket")
@@ -31,6 +32,11 @@ def start(settings: Settings, supervisor: Supervisor) -> dict[str, str]:
         variables = _variables(port, secrets.token_hex(10).upper(), secrets.token_hex(20))
     see_to_bucket(settings.s3.bucket, variables)
     return variables
+
+
+def work(s3: S3) -> dict[str, str]:
+    """The variable that leads runs to what others have finished."""
+    return {} if s3.work is None else {VARIABLE: f"s3://{s3.bucket}/{s3.work}"}
 
 
 def see_to_bucket(bucket: str, variables: dict[str, str]) -> None:

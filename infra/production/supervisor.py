@@ -83,6 +83,10 @@ class Supervisor:
         kept.process, kept.since, kept.again_at = self._begin(kept.program), time.monotonic(), None
         self._wait(kept)
 
+    def forget(self, name: str) -> None:
+        """A program that has died, or was killed, is not started again."""
+        self._kept = [kept for kept in self._kept if kept.program.name != name or kept.process.poll() is None]
+
     def _wait(self, kept: _Kept) -> None:
         program, began = kept.program, kept.since
         while not program.ready():

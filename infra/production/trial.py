@@ -121,6 +121,15 @@ class Server(Api):
         """How many runs are over."""
         return int(self.call("flow_runs/count", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}))
 
+    def stages(self, run: str, state: str) -> set[str]:
+        """The stages of a run whose tasks ended in a state of this name."""
+        asked = {"flow_runs": {"id": {"any_": [run]}}, "limit": 200}
+        return {
+            task["name"].rpartition("-")[0]
+            for task in self.call("task_runs/filter", asked)
+            if task["state_name"] == state
+        }
+
     def _deployment(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.call(f"deployments/name/{name}")
         return found
