@@ -3,16 +3,24 @@
 Run it: `make bench-overhead`. Every run happens in a fresh clone; a stage's own work is what its `execute` takes, by a
 clock in the same process, and all the rest from the start of the command to its end is overhead. The runs that are
 repeated search little, as the overhead does not depend on it; the demo is `equipoise run` as it is, after installation.
+
+`python -m benchmarks.overhead --production` measures the same short runs against a production set of its own instead.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks.clones import Clone, Timed, as_settings, cloned, prefect_server
 from benchmarks.table import Row, publish
 from flows.pipeline import PIPELINE
+from infra.production.orchestration import PARAMS
+from infra.production.production_set import production
+from infra.production.settings import load
+from infra.production.trial import Server, apart, say
 
 LITTLE = (
     "search.recipes=[none]", "search.budget.trials=4", "search.rounds=1", "search.rungs=1", "model.epochs=2",
@@ -26,7 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead")
     parser.add_argument("--runs", type=int, default=2, help="short runs of each kind")
     parser.add_argument("--no-demo", action="store_true", help="leave out the demo, which takes some minutes")
+    parser.add_argument("--production", action="store_true", help="against a production set, and nothing else")
     asked = parser.parse_args(arguments)
+    if asked.production:
+        _in_production(asked.runs)
+        return
     own: list[float] = []
     running: list[float] = []
     nothing: list[float] = []
@@ -65,6 +77,50 @@ def main(arguments: Sequence[str] | None = None) -> None:
         notes=[
             "From the start of the command to the end of its process. The first row includes the start and the end of "
             "Prefect's ephemeral server; its database exists already."
+        ],
+    )
+
+
+def _in_production(runs: int) -> None:
+    """Short runs that a worker takes, and others by the command, in turns: database, objects and trials are the set's."""
+    by_command: list[float] = []
+    deployed: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="equipoise-benchmark-") as folder, cloned() as clone:
+        home = Path(folder)
+        home.chmod(0o711)
+        settings = apart(load(), home / "state")
+        with production(settings, clone.root, say) as (supervisor, variables):
+            # Every run is of another seed: what is stored for other clones is then of no use to it.
+            there = Clone(clone.root, {**clone.environment, **variables, "PYTHONPATH": str(clone.root)})
+            server = Server(variables["PREFECT_API_URL"], supervisor.look)
+            for seed in range(-1, runs):  # the first of both is not counted: Python compiles the clone
+                there.forget()
+                run = server.begin("retrain/on-demand", {"overrides": [*LITTLE, f"seed={2 * seed + 2}"]})
+                server.finished(run)
+                beyond = server.beyond_stages(run)
+                there.forget()
+                words = as_settings((*LITTLE, f"seed={2 * seed + 3}"))
+                timed = _checked(there.equipoise("run", "--params", str(settings.state / PARAMS), *words))
+                if seed >= 0:
+                    deployed.append(beyond)
+                    by_command.append(timed.outside)
+    publish(
+        "overhead_production",
+        "Time beyond the stages' own work, against the production set",
+        [
+            Row("`equipoise run` against the set, not in stages", by_command, "s", at_most=20),
+            Row(
+                "a run of a deployment, from being asked for to its end, not in stages' tasks",
+                deployed,
+                "s",
+                at_most=20,
+            ),
+        ],
+        command="python -m benchmarks.overhead --production",
+        notes=[
+            "PostgreSQL, an S3 server, Prefect's server and worker and two nodes of Ray, on the machine that is measured. "
+            f"S3: {settings.s3.use}.",
+            "The worker looks for runs every few seconds, and starts a process for each; both are in the second row.",
         ],
     )
 

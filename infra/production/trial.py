@@ -130,6 +130,13 @@ class Server(Api):
             if task["state_name"] == state
         }
 
+    def beyond_stages(self, run: str) -> float:
+        """Seconds from when a run was asked for to its end, less those of its stages."""
+        told = self.call(f"flow_runs/{run}")
+        created, ended = (datetime.fromisoformat(told[key]) for key in ("created", "end_time"))
+        tasks = self.call("task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}, "limit": 200})
+        return (ended - created).total_seconds() - sum(float(task["total_run_time"]) for task in tasks)
+
     def _deployment(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.call(f"deployments/name/{name}")
         return found

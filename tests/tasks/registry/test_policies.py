@@ -103,3 +103,11 @@ def test_writes_are_allowed_on_condition_that_they_create():
         {"Null": {"s3:if-none-match": "false"}},
         {"Bool": {"s3:ObjectCreationOperation": "false"}},
     ]
+
+
+def test_a_worker_with_a_remote_sees_reads_and_adds_and_removes_nothing():
+    objects = f"arn:aws:s3:::{BUCKET}/work/files/md5/ab/cd"
+    assert allowed("worker.json", "work", "s3:ListBucket", f"arn:aws:s3:::{BUCKET}")
+    assert all(allowed("worker.json", "work", action, objects) for action in ("s3:GetObject", "s3:PutObject"))
+    assert not allowed("worker.json", "work", "s3:DeleteObject", objects)
+    assert not allowed("worker.json", "work", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/models/adult")
