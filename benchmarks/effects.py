@@ -43,10 +43,12 @@ class Terms:
     hidden: tuple[int, ...] = (32,)
     rounds: int = 60
 
-    def plan(self, name: str, passes: float = 1.0) -> Plan:
-        """What a learner needs; nets train `passes` times the usual epochs."""
-        epochs = max(1, round(passes * self.epochs))
-        return Plan(self.rounds if name == "trees" else epochs, batch_size=64, patience=epochs, hidden=self.hidden)
+    def plan(self, name: str, problem: Problem, passes: float | None = None) -> Plan:
+        """What a learner needs; nets train `passes` times the usual epochs, without it as often as the problem says."""
+        kind = KINDS[problem]
+        epochs = max(1, round((kind.passes if passes is None else passes) * self.epochs))
+        budget, hidden = self.rounds if name == "trees" else epochs, kind.layers or self.hidden
+        return Plan(budget, batch_size=kind.batch, patience=epochs, hidden=hidden)
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,12 @@ def _trained(
     train = _resampled(problem, recipe, draw, terms.scale)
     distinct = list(dict.fromkeys(members))
     rate = {} if name == "trees" else {"learning_rate": LEARNING_RATE}
-    plan = terms.plan(name, KINDS[problem].passes)
+    plan = terms.plan(name, problem)
+    if recipe.reads_champion:
+        champion = _champion(problem, draw, terms)
+        plan = dataclasses.replace(plan, champion=(champion,))
+        said = torch.log_softmax(champion.logits(train), -1)
+        train = dataclasses.replace(train, champion=said)
     chosen = [Member({**rate, **dict(values)}, seed) for values, seed in distinct]
     outcomes = learner(name).fit(recipe, chosen, train, parts.valid, parts.inputs, plan)
     models: dict[tuple[Frozen, int], Model | None] = {}
@@ -229,6 +236,24 @@ def _trained(
             raise EquipoiseError(f"{problem}, seed {own[1]}, {dict(own[0])}: {outcome.error}")
         models[own] = outcome.model
     return tuple(models[one] for one in members)
+
+
+@functools.lru_cache(maxsize=16)
+def _champion(problem: Problem, draw: int, terms: Terms) -> Model:
+    """A net that has learned from the problem's earlier rows, by nothing but cross-entropy.
+
+    Where training goes on with these rows it has learned them by heart; else validation rows have chosen its epoch.
+    """
+    parts, _ = _drawn(problem, draw, terms.scale)
+    if parts.earlier is None:
+        raise EquipoiseError(f"the problem '{problem}' has no champion to learn from")
+    plan = terms.plan("mlp", problem, KINDS[problem].earlier_passes)
+    member = Member({"learning_rate": LEARNING_RATE}, 1000 + draw)
+    judges = parts.earlier if KINDS[problem].goes_on else parts.valid
+    (outcome,) = learner("mlp").fit(parse("none"), [member], parts.earlier, judges, parts.inputs, plan)
+    if outcome.model is None:
+        raise EquipoiseError(f"{problem}, the champion of draw {draw}: {outcome.error}")
+    return outcome.model
 
 
 @functools.lru_cache(maxsize=32)

@@ -19,7 +19,8 @@ TRAIN, VALID, CALIB, TEST = 1500, 1000, 1000, 6000
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of one draw; `unlabelled` are further rows to train on, without labels, where the problem has some."""
+    """The parts of one draw; `unlabelled` are further rows to train on, without labels, and `earlier` those that a
+    champion has learned from, where the problem has some."""
 
     train: Split
     valid: Split
@@ -27,6 +28,7 @@ class Parts:
     test: Split
     inputs: Input
     unlabelled: Split | None = None
+    earlier: Split | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,24 @@ def missing_labels(g: torch.Generator, n: int, part: str) -> Drawn:
     return replace(found, values=noted, labels=rarest(noted))
 
 
+def few_rows(g: torch.Generator, n: int, part: str) -> Drawn:
+    """Four classes, each of two clusters that lie across from one another, among ten columns of which six tell nothing."""
+    labels = drawn_classes(g, n, torch.ones(4))
+    side = 2.0 * torch.randint(2, (n,), generator=g) - 1
+    inputs = torch.cat([2.0 * side[:, None] * torch.eye(4)[labels], torch.zeros(n, 6)], 1) + 0.7 * normal(g, n, 10)
+    return Drawn(inputs, labels, torch.zeros_like(labels))
+
+
+def learned_by_heart(g: torch.Generator, n: int, part: str) -> Drawn:
+    """The same classes; one label in five is wrong, of the rows to learn from as of those that choose."""
+    found = few_rows(g, n, part)
+    if part in ("calib", "test"):
+        return found
+    wrong = torch.rand(n, generator=g) < 0.2
+    labels = torch.where(wrong, (found.labels + torch.randint(1, 4, (n,), generator=g)) % 4, found.labels)
+    return Drawn(found.inputs, labels, found.groups)
+
+
 # --- groups ---
 
 
@@ -249,7 +269,10 @@ def ordered_tail(g: torch.Generator, n: int, part: str) -> Drawn:
 class Kind:
     """How a problem is drawn, the task, its classes and groups, and whether a method may see the groups.
 
-    `passes`: how many times the usual epochs a net trains, where the rows are so few that it would take too few steps.
+    `passes`: how many times the usual epochs a net trains, where the rows are so few that it would take too few steps;
+    `batch` and `layers`: rows of a step and the net's layers, where the claim is about these. `earlier` rows are those from
+    which a champion has learned, for `earlier_passes` times the usual epochs; `goes_on`: they are also among the
+    training rows, and it has learned them by heart.
     """
 
     draw: Callable[[torch.Generator, int, str], Drawn]
@@ -261,6 +284,11 @@ class Kind:
     image: bool = False
     unlabelled: int = 0
     passes: float = 1.0
+    batch: int = 64
+    layers: tuple[int, ...] | None = None
+    earlier: int = 0
+    earlier_passes: float = 1.0
+    goes_on: bool = False
 
 
 KINDS: Mapping[Problem, Kind] = {
@@ -281,13 +309,22 @@ KINDS: Mapping[Problem, Kind] = {
     "lowered_values": Kind(lowered_values, "regression", 5),
     "missing_labels": Kind(missing_labels, "multilabel", 7),
     "unlabelled": Kind(unlabelled, "multiclass", 4, train=80, unlabelled=1500, passes=12),
+    "whole_batch": Kind(long_tail, "multiclass", 8, batch=TRAIN, passes=8),
+    "few_rows": Kind(few_rows, "multiclass", 4, train=200, passes=6, layers=(32, 32, 32)),
+    "more_rows": Kind(few_rows, "multiclass", 4, train=200, earlier=TRAIN, passes=3, earlier_passes=3),
+    "learned_by_heart": Kind(
+        learned_by_heart, "multiclass", 4, train=300, passes=4, earlier=300, earlier_passes=20, goes_on=True
+    ),
 }
 
 
 def drawn(problem: Problem, seed: int, scale: float = 1.0) -> tuple[Parts, Mapping[str, Tensor]]:
     """One draw of a problem, its parts `scale` times their usual size; and of each judged part what groups are compared by."""
     kind = KINDS[problem]
-    sizes = {"train": kind.train, "valid": VALID, "calib": CALIB, "test": TEST, "unlabelled": kind.unlabelled}
+    sizes = {
+        "train": kind.train, "valid": VALID, "calib": CALIB, "test": TEST, "unlabelled": kind.unlabelled,
+        "earlier": kind.earlier,
+    }  # fmt: skip
     parts, attributes = {}, {}
     for position, (name, rows) in enumerate(sizes.items()):
         if not rows:
@@ -301,4 +338,6 @@ def drawn(problem: Problem, seed: int, scale: float = 1.0) -> tuple[Parts, Mappi
     pixels = parts["train"].numeric.float() / 255
     inputs = Input(0, (), (1, 8, 8), (float(pixels.mean()),), (float(pixels.std()),)) if kind.image else Input(width)
     more = parts["unlabelled"].unlabelled() if "unlabelled" in parts else None
-    return Parts(parts["train"], parts["valid"], parts["calib"], parts["test"], inputs, more), attributes
+    earlier = parts.get("earlier")
+    train = parts["train"].joined(earlier) if kind.goes_on and earlier is not None else parts["train"]
+    return Parts(train, parts["valid"], parts["calib"], parts["test"], inputs, more, earlier), attributes

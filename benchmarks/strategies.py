@@ -2,7 +2,8 @@
 
 Run it: `make bench-strategies`; names after it measure those alone. Every method that acts during training and serves two
 classes of a table is measured on the mlp, for a whole training with its judging on validation rows. A method may slow it
-down by 30% at most, unless its paper needs extra passes, which its docstring then says in that word.
+down by 30% at most, unless its paper needs extra passes, which its docstring then says in that word; or works on more,
+of which the docstring then says that a step takes longer.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ Problem = Literal[
     "long_tail", "rare_positive", "image_tail", "spurious", "group_gap", "rare_in_group", "noisy_labels", "overconfident", "overconfident_tail",
     "subclasses", "rare_values", "multilabel_tail", "ordered_tail", "unlabelled", "hidden_positives",
     "lowered_values", "missing_labels",
+    "whole_batch", "few_rows", "more_rows", "learned_by_heart",
 ]  # fmt: skip
 PROBLEMS: Mapping[Problem, str] = {
     "long_tail": "overlapping classes whose rows fall from many to few by a constant factor",
@@ -36,6 +37,10 @@ PROBLEMS: Mapping[Problem, str] = {
     "hidden_positives": "positives of which many are not noted, in one group more than in the other",
     "lowered_values": "a numeric target of which many training labels are too low",
     "missing_labels": "several labels per row, some of them rare, of which half are not noted in training",
+    "whole_batch": "the rows of `long_tail`, all of which every step sees",
+    "few_rows": "few training rows and a net of several hidden layers",
+    "more_rows": "few new rows, after a champion has learned from many",
+    "learned_by_heart": "rows of which a champion has learned the first half by heart, some wrong labels with it",
 }
 
 Measure = Literal[

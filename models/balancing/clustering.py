@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from models.data import one_hot
+
 ROUNDS = 10
 """Rounds of assigning rows and moving centres; the clusters need not have settled to be of use."""
 
@@ -18,8 +20,8 @@ def cluster(features: Tensor, count: int, generator: torch.Generator) -> Tensor:
     centres = unit[torch.randperm(len(features), generator=generator)[:count].to(features.device)]
     chosen = (unit @ centres.T).argmax(-1)
     for _ in range(ROUNDS):
-        sums = torch.zeros_like(centres).index_add_(0, chosen, unit)
-        rows = torch.bincount(chosen, minlength=len(centres))
+        member = one_hot(chosen, len(centres))
+        sums, rows = member.T @ unit, member.sum(0)
         centres = torch.where((rows > 0)[:, None], torch.nn.functional.normalize(sums, dim=-1), centres)
         moved = (unit @ centres.T).argmax(-1)
         if torch.equal(moved, chosen):

@@ -17,8 +17,8 @@ def chosen_partners(eligible: Tensor, order: Tensor, offsets: Tensor) -> Tensor:
     eligible [B, B] bool, order a permutation [B], offsets [B]; a row with no eligible partner gets itself.
     """
     size = order.shape[-1]
-    place = (order[None, :] + offsets[:, None]) % size
-    best = torch.where(eligible, place, size).min(-1)
+    place = order.int()[None, :] + offsets.int()[:, None]
+    best = torch.where(eligible, torch.where(place < size, place, place - size), size).min(-1)
     return torch.where(best.values < size, best.indices, torch.arange(size, device=order.device))
 
 
@@ -60,10 +60,10 @@ class LISA(Mixer):
         self, state: State, batch: Batch, partner: Batch | None, draws: Mapping[str, Tensor], progress: Tensor
     ) -> Batch:
         """One batch -> its rows mixed with eligible partners, targets [B, C] alike."""
-        same_class = batch.labels[:, None] == batch.labels[None, :]
-        same_group = batch.groups[:, None] == batch.groups[None, :]
+        labels, groups = batch.labels.int(), batch.groups.int()
         within_label = draws["kind"] < self.intra_label
-        eligible = torch.where(within_label, same_class & ~same_group, same_group & ~same_class)
+        alike, apart = torch.where(within_label, labels, groups), torch.where(within_label, groups, labels)
+        eligible = (alike[:, None] == alike[None, :]) & (apart[:, None] != apart[None, :])
         partners = chosen_partners(eligible, draws["order"], draws["offsets"])
         share = draws["uniforms"].median(-1).values
         wide = share.reshape(-1, *[1] * (batch.inputs.dim() - 1))

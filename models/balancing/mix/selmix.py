@@ -61,10 +61,11 @@ def drawn_pairs(pairs: Tensor, labels: Tensor, first: Tensor, second: Tensor) ->
 
     Of the classes that the batch has; the second row is drawn given the class of the first.
     """
-    each = 1 / (labels[:, None] == labels[None, :]).sum(-1)
+    each = 1 / one_hot(labels, len(pairs)).sum(0)[labels]
     left = _drawn(pairs.sum(1)[labels] * each, first)
-    right = _drawn(pairs[labels[left]][:, labels] * each, second[:, None]).squeeze(-1)
-    return left, right
+    # What a second row is drawn by depends on the class of the first alone: every class draws for all rows.
+    by_class = _drawn(pairs[:, labels] * each, second.expand(len(pairs), -1))
+    return left, by_class.gather(0, labels[left][None]).squeeze(0)
 
 
 def _drawn(weights: Tensor, uniforms: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.balancing.averaging import RunningAverage
-from models.balancing.component import EVERY_TASK, Source, State, Task, Update, hyper
+from models.balancing.component import EVERY_TASK, Claim, Source, State, Task, Update, hyper
 
 STEPS = "steps"
 """The name under which the state counts the steps; parameters' names have a dot."""
@@ -42,6 +42,10 @@ class Ema(RunningAverage):
         "A. Tarvainen, H. Valpola",
         2017,
         "arXiv:1703.01780",
+    )
+
+    claim: ClassVar[Claim] = Claim(
+        "makes a better model of few labelled rows than the weights that it averages", "few_rows", "accuracy"
     )
 
     def init(self, parameters: State) -> State:

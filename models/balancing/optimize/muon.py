@@ -33,8 +33,9 @@ class Muon(GradientTransform):
     """Nesterov momentum, orthogonalized; filters count as matrices [out, rest].
 
     A direction's root mean square is `scale`, 0.2 by default, so that its size is AdamW's and both share one learning
-    rate and weight decay (J. Liu et al., Muon is Scalable for LLM Training, arXiv:2502.16982). The iteration is made of
-    matrix products, which the paper's method needs: on a CPU a step of a small net takes about twice as long.
+    rate and weight decay (J. Liu et al., Muon is Scalable for LLM Training, arXiv:2502.16982). Every step takes
+    five passes of the iteration, three products of matrices each, over every matrix of the body. The paper's method is
+    made of them: on a CPU a step of a small net takes longer, two to three times as long.
     """
 
     scale: float | Tensor = hyper(0.2, 0.1, 2.0, log=True, minimum=0.0, maximum=100.0)

@@ -37,7 +37,9 @@ class PerClassNormalized(GradientTransform):
         2022,
         "arXiv:2207.00391",
     )
-    claim: ClassVar[Claim] = Claim("lets every class pull with the same force", "long_tail", "balanced_accuracy")
+    claim: ClassVar[Claim] = Claim(
+        "lets every class pull with the same force, where a step sees all rows", "whole_batch", "balanced_accuracy"
+    )
 
     def transform(self, state: State, gradients: State, parameters: State, progress: Tensor) -> Update:
         """Directions for all parameters."""

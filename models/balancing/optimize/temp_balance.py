@@ -78,7 +78,7 @@ class TempBalance(GradientTransform):
             "arXiv:2312.00359",
         ),
     )
-    claim: ClassVar[Claim] = Claim("helps where rows are few", "overconfident", "accuracy")
+    claim: ClassVar[Claim] = Claim("helps where rows are few", "few_rows", "accuracy")
 
     def init(self, parameters: State) -> State:
         """A factor for each matrix of the body, and for the bias beside it [], all 1."""

@@ -27,7 +27,10 @@ def ramp(progress: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Adversary(Regularizer):
-    """A two-layer adversary for the group, trained with the net through a gradient-reversal layer."""
+    """A two-layer adversary for the group, trained with the net through a gradient-reversal layer.
+
+    The adversary is a second net: every step takes a pass through it, forwards and back, on top of the net's own.
+    """
 
     strength: float | Tensor = hyper(1.0, 0.1, 10.0, log=True, minimum=0.0, maximum=1000.0)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Need, Regularizer, Source, State, hyper
+from models.balancing.component import Claim, Need, Regularizer, Source, State, hyper
 from models.data import Batch
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ class Distillation(Regularizer):
     )
     also: ClassVar[tuple[Source, ...]] = (
         Source("Learning without Forgetting", "Z. Li, D. Hoiem", 2016, "arXiv:1606.09282"),
+    )
+
+    claim: ClassVar[Claim] = Claim(
+        "hands on what the champion has learned from many rows where new ones are few", "more_rows", "accuracy"
     )
 
     def objection(self, recipe: Recipe) -> str | None:

@@ -7,25 +7,32 @@ import torch
 from torch import Tensor
 
 from models.balancing.component import Claim, Regularizer, Source, State, hyper
-from models.data import Batch
+from models.data import Batch, one_hot
 
 
-def separation(features: Tensor, labels: Tensor, temperature: float | Tensor) -> Tensor:
+def separation(features: Tensor, labels: Tensor, classes: int, temperature: float | Tensor) -> Tensor:
     """Mean over rows of -(1/|P|) sum_(j in P) log e^(u_i u_j / T) / sum_(k != i) e^(u_i u_k / T), u the unit features [B, H].
 
-    P are the other rows of the row's class; a row without such counts 0.
+    P are the other rows of the row's class, of `classes` classes; a row without such counts 0.
     """
     unit = torch.nn.functional.normalize(features, dim=-1)
-    others = ~torch.eye(labels.shape[-1], dtype=torch.bool, device=labels.device)
-    similarity = unit @ unit.mT / temperature
-    log_p = similarity - torch.logsumexp(torch.where(others, similarity, -1e9), -1, keepdim=True)
-    partners = ((labels[:, None] == labels[None, :]) & others).to(features.dtype)
-    return (-(partners * log_p).sum(-1) / partners.sum(-1).clamp(min=1)).mean()
+    itself = torch.eye(labels.shape[-1], device=labels.device)
+    whole = torch.logsumexp((unit / temperature) @ unit.mT - 1e9 * itself, -1)
+    member = one_hot(labels, classes)
+    partners = (member.sum(0) - 1)[labels]
+    # The sum over a row's partners of its similarities is its similarity to their sum.
+    theirs = (member.T @ unit)[labels] - unit
+    log_p = (unit * theirs).sum(-1) / temperature / partners.clamp(min=1) - whole
+    return -torch.where(partners > 0, log_p, 0.0).mean()
 
 
 @dataclass(frozen=True)
 class Separation(Regularizer):
-    """The feature-separation term of SRAT, usable with and without attacks; combine it with re-weighting."""
+    """The feature-separation term of SRAT, usable with and without attacks; combine it with re-weighting.
+
+    It compares every two rows of a batch: besides the pass through the net a step takes one, forwards and back, through
+    the [B, B] similarities, which for small nets is as large.
+    """
 
     strength: float | Tensor = hyper(0.3, 0.03, 3.0, log=True, minimum=0.0, maximum=1000.0)
     temperature: float | Tensor = hyper(0.1, 0.05, 1.0, log=True, minimum=1e-3, maximum=100.0)
@@ -54,4 +61,4 @@ class Separation(Regularizer):
         self, state: State, features: Tensor, logits: Tensor, batch: Batch, progress: Tensor
     ) -> tuple[Tensor, State]:
         """The loss of the batch's features."""
-        return self.strength * separation(features, batch.labels, self.temperature), state
+        return self.strength * separation(features, batch.labels, logits.shape[-1], self.temperature), state

@@ -82,6 +82,7 @@ class TopicMarginBalanced(MarginBalanced):
     """TAS-Balanced: every batch is of one cluster of rows, drawn evenly over its margin bins, so that it holds rows that are hard to tell apart.
 
     The rows are clustered once, by the features of the net before its first step: a random projection of the columns.
+    That is a pass over all training rows, and the margins are another.
     """
 
     topics: float = hyper(8.0, minimum=1.0, maximum=10000.0)
@@ -115,7 +116,11 @@ class TopicMarginBalanced(MarginBalanced):
         """Batches of one topic each [steps, size]."""
         topic, bins = state["topic"].cpu(), state["bin"].cpu()
         rows = [torch.nonzero(topic == t).squeeze(1) for t in torch.unique(topic).tolist()]
-        chosen = torch.randint(len(rows), (steps,), generator=generator).tolist()
-        weights = [even_over(bins[r]) for r in rows]
-        drawn = [rows[t][torch.multinomial(weights[t], size, replacement=True, generator=generator)] for t in chosen]
-        return torch.stack(drawn)
+        chosen = torch.randint(len(rows), (steps,), generator=generator)
+        order = torch.empty(steps, size, dtype=torch.long)
+        for t, own in enumerate(rows):
+            batches = torch.nonzero(chosen == t).squeeze(1)
+            if len(batches):
+                weights, count = even_over(bins[own]), len(batches) * size
+                order[batches] = own[torch.multinomial(weights, count, True, generator=generator)].reshape(-1, size)
+        return order

@@ -17,7 +17,8 @@ SOURCE = Source(
 class CorruptedColumns(Schedule):
     """Pre-training needs no labels, so imbalance cannot bias it; rows without a label take part where there are any.
 
-    What comes after is the recipe as it would be without it, from a better start.
+    What comes after is the recipe as it would be without it, from a better start. A step of the pre-training takes two
+    passes through the net, of the row and of what is left of it, and compares every row of the batch with every other.
     """
 
     start: float = hyper(0.3, minimum=0.05, maximum=0.9)

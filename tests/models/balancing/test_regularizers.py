@@ -114,15 +114,15 @@ def test_duals_climb_while_the_constraint_is_violated_and_fall_to_zero_when_it_h
 def test_separation_is_the_supervised_contrastive_loss_by_hand():
     features, labels = torch.tensor([[1.0, 0], [2.0, 0], [0, 1.0]]), torch.tensor([0, 0, 1])
     own = -math.log(math.exp(1 / 0.5) / (math.exp(1 / 0.5) + math.exp(0)))
-    close(separation(features, labels, 0.5), 2 * own / 3)
-    close(separation(features[:1], labels[:1], 0.5), 0.0)
+    close(separation(features, labels, 2, 0.5), 2 * own / 3)
+    close(separation(features[:1], labels[:1], 2, 0.5), 0.0)
 
 
 def test_separation_falls_when_classes_move_apart():
     labels = torch.tensor([0, 0, 1, 1])
     together = torch.tensor([[1.0, 0.1], [0.1, 1.0], [1.0, 0.2], [0.2, 1.0]])
     apart = torch.tensor([[1.0, 0.1], [1.0, 0.0], [0.1, 1.0], [0.0, 1.0]])
-    assert separation(apart, labels, 0.3) < separation(together, labels, 0.3)
+    assert separation(apart, labels, 2, 0.3) < separation(together, labels, 2, 0.3)
 
 
 # --- neural collapse ---

@@ -51,7 +51,7 @@ def test_contrast_by_hand():
 def test_one_cluster_per_class_is_the_supervised_contrastive_loss():
     one = torch.zeros(24, dtype=torch.long)
     found = subclass_contrast(FEATURES, LABELS, one, 0.3, torch.full((24,), 0.3), 0.5)
-    close(found, separation(FEATURES, LABELS, 0.3))
+    close(found, separation(FEATURES, LABELS, int(LABELS.max()) + 1, 0.3))
 
 
 def test_both_levels_by_the_formula_of_the_paper():
