@@ -14,13 +14,14 @@ from typing import Annotated
 import typer
 
 from flows.arguments import AsJson, ParamsFile, Setting, Url, present_params, print_json, registry_url
+from flows.methods_command import recipes_app, strategies_app
 from flows.registry_command import lineage, registry_app, reproduce
 from models.errors import EquipoiseError, InputError
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="equipoise",
-    help="Retrain classifiers on skewed and biased data; register a model only when it is good, balanced, calibrated and fair.",
+    help="Retrain classifiers and regressors on skewed and biased data; register a model only when it is good, balanced, calibrated and fair.",
     no_args_is_help=True,
     add_completion=False,
     context_settings=CONTEXT,
@@ -28,6 +29,8 @@ app = typer.Typer(
 )
 params_app = typer.Typer(help="params.yaml: its schema, and whether it is valid.", no_args_is_help=True)
 data_app = typer.Typer(help="The data sets that are known by name.", no_args_is_help=True)
+app.add_typer(strategies_app, name="strategies")
+app.add_typer(recipes_app, name="recipes")
 app.add_typer(params_app, name="params")
 app.add_typer(data_app, name="data")
 app.add_typer(registry_app, name="registry")
@@ -104,25 +107,6 @@ def params_check(settings: Setting = None, params: ParamsFile = None) -> None:
     print("params.yaml is valid.")
     for change in chosen.changes:
         print(f"  {change}")
-
-
-@app.command()
-def strategies(as_json: AsJson = False) -> None:
-    """List the methods that a recipe can be made of, by the slot they act in."""
-    from flows.listing import show_strategies, strategy_rows
-
-    rows = strategy_rows()
-    print_json(rows) if as_json else show_strategies(rows)
-
-
-@app.command()
-def recipes(as_json: AsJson = False) -> None:
-    """List the recipes from the literature that search.recipes can name, and what they are made for."""
-    from flows.listing import show_recipes
-    from models.published_page import listed
-
-    rows = listed()
-    print_json(rows) if as_json else show_recipes(rows)
 
 
 @data_app.command("list")

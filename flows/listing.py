@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from models.balancing.component import Component
 
 WIDTH_OF_A_PIPE = 160
 
@@ -30,34 +34,40 @@ def show_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str 
 
 def strategy_rows() -> list[dict[str, Any]]:
     """Every method, slot by slot, with its hyperparameters and where it comes from; ready for JSON."""
-    from models.balancing.claim import claim_of
     from models.balancing.discovery import catalogue
 
-    return [
-        {
-            "name": kind.name,
-            "slot": kind.slot,
-            "tasks": sorted(kind.tasks),
-            "needs": sorted(kind.needs),
-            "implies": dict(kind.implies),
-            "batched": kind.batched,
-            "formula": kind.formula,
-            "claim": _claim(claim_of(kind)),
-            "hyperparameters": {
-                name: {
-                    "default": allowed.default,
-                    "low": allowed.low,
-                    "high": allowed.high,
-                    "log": allowed.log,
-                    "choices": list(allowed.choices) if allowed.choices else None,
-                }
-                for name, allowed in kind.hyperparameters().items()
-            },
-            "source": _source(kind.source),
-            "also": [_source(source) for source in kind.also],
-        }
-        for kind in catalogue().values()
-    ]
+    return [strategy_row(kind) for kind in catalogue().values()]
+
+
+def strategy_row(kind: type[Component]) -> dict[str, Any]:
+    """All that a program may want to know of a method; an unlimited `minimum` or `maximum` is null."""
+    from models.balancing.claim import claim_of
+
+    return {
+        "name": kind.name,
+        "slot": kind.slot,
+        "about": " ".join((kind.__doc__ or "").split()),
+        "tasks": sorted(kind.tasks),
+        "needs": sorted(kind.needs),
+        "implies": dict(kind.implies),
+        "batched": kind.batched,
+        "formula": kind.formula,
+        "claim": _claim(claim_of(kind)),
+        "hyperparameters": {
+            name: {
+                "default": allowed.default,
+                "low": allowed.low,
+                "high": allowed.high,
+                "log": allowed.log,
+                "choices": list(allowed.choices) if allowed.choices else None,
+                "minimum": allowed.minimum if math.isfinite(allowed.minimum) else None,
+                "maximum": allowed.maximum if math.isfinite(allowed.maximum) else None,
+            }
+            for name, allowed in kind.hyperparameters().items()
+        },
+        "source": _source(kind.source),
+        "also": [_source(source) for source in kind.also],
+    }
 
 
 def _claim(claim: Any) -> dict[str, Any]:
@@ -83,7 +93,69 @@ def show_strategies(rows: Sequence[Mapping[str, Any]]) -> None:
             for row in rows
         ),
     )
-    print("\nA recipe is names joined by _ (ldam_drw), or slots: {loss: ldam, schedule: drw, mix: mixup}.")
+    print("\n`equipoise strategies show NAME` says more of one.", end=" ")
+    print("A recipe is names joined by _ (ldam_drw), or slots: {loss: ldam, schedule: drw, mix: mixup}.")
+
+
+def show_strategy(kind: type[Component]) -> None:
+    """A method, fact by fact."""
+    from models.balancing.base import EVERY_TASK
+    from models.balancing.page import citation, in_words
+    from models.recipe import published
+
+    row = strategy_row(kind)
+    facts = [
+        ("slot", row["slot"]),
+        ("formula", row["formula"]),
+        ("serves", "every kind of target" if kind.tasks == EVERY_TASK else ", ".join(row["tasks"])),
+        ("needs", ", ".join(row["needs"]) or "nothing but rows and target"),
+        ("brings", ", ".join(f"{slot}: {name}" for slot, name in row["implies"].items())),
+        ("trains", "in populations" if kind.batched else "one by one"),
+        *((name, in_words(allowed)) for name, allowed in kind.hyperparameters().items()),
+        ("claims that it", row["claim"]["text"]),
+        *(("source" if i == 0 else "also", citation(s).replace("*", "")) for i, s in enumerate((kind.source, *kind.also))),
+        ("recipes with it", ", ".join(entry.name for entry in published().values() if _names(entry.composition, kind.name))),
+    ]  # fmt: skip
+    _show_facts(row["name"], row["about"], facts)
+
+
+def _names(composition: Any, name: str) -> bool:
+    """Whether a method stands in a recipe, in whatever slot."""
+    if isinstance(composition, Mapping):
+        return any(key == name or _names(value, name) for key, value in composition.items())
+    if isinstance(composition, str):
+        return composition == name
+    return any(_names(part, name) for part in composition) if isinstance(composition, Iterable) else False
+
+
+def show_recipe(row: Mapping[str, Any]) -> None:
+    """A published recipe, fact by fact."""
+    from models.published_page import composition
+
+    facts = [
+        ("composition", composition(row["composition"])),
+        ("aim", row["aim"]),
+        ("made for", row["made_for"] or "any data"),
+        ("serves", ", ".join(row["tasks"])),
+        ("needs", ", ".join(row["needs"]) or "nothing but rows and target"),
+        ("paper", _title(row["paper"]) if row["paper"] else "put together here of published parts"),
+        *((name, _title(source)) for name, source in row["methods"].items()),
+    ]
+    _show_facts(row["name"], row["why"], facts)
+
+
+def _show_facts(name: str, about: str, facts: Iterable[tuple[str, str]]) -> None:
+    console = wide_console()
+    console.print(f"[bold]{escape(name)}[/bold]  {escape(about)}\n")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for fact, words in facts:
+        if words:
+            table.add_row(f"[bold]{escape(fact)}[/bold]", escape(words))
+    console.print(table)
+
+
+def _title(source: Mapping[str, Any]) -> str:
+    return f"{source['title']} ({_citation(source)})"
 
 
 def show_recipes(rows: Sequence[Mapping[str, Any]]) -> None:

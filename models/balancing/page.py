@@ -60,13 +60,13 @@ def _entry(method: type[Component]) -> list[str]:
     if not method.batched:
         facts.append("trains one by one")
     lines = [f"### {method.name}", "", said, "", f"`{method.formula}`", "", f"- {'; '.join(facts)}"]
-    lines += [f"- `{name}` {_range(allowed)}" for name, allowed in method.hyperparameters().items()]
-    lines.append(f"- source: {_citation(method.source)}")
-    lines += [f"- also: {_citation(source)}" for source in method.also]
+    lines += [f"- `{name}` {in_words(allowed)}" for name, allowed in method.hyperparameters().items()]
+    lines.append(f"- source: {citation(method.source)}")
+    lines += [f"- also: {citation(source)}" for source in method.also]
     return lines
 
 
-def _range(allowed: Range) -> str:
+def in_words(allowed: Range) -> str:
     """A hyperparameter's default, what the search tries and what is valid, in words."""
     said = f"= {shown(allowed.default)}"
     if allowed.choices:
@@ -82,7 +82,7 @@ def _range(allowed: Range) -> str:
     return said
 
 
-def _citation(source: Source) -> str:
+def citation(source: Source) -> str:
     parts = (source.authors, f"*{source.title}*", str(source.year or ""), source.id)
     return ", ".join(part for part in parts if part)
 

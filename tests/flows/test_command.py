@@ -78,6 +78,23 @@ def test_strategies_for_programs_say_what_a_search_needs_to_know(repository: Pat
     assert rows["group_dro"]["needs"] == ["groups"]
     assert all(row["source"]["title"] for row in rows.values())
     assert "ldam" in equipoise(repository, "strategies").stdout
+    assert json.loads(equipoise(repository, "strategies", "show", "ldam", "--json").stdout) == rows["ldam"]
+
+
+def test_a_method_and_a_recipe_are_shown_with_all_there_is_to_know(repository: Path) -> None:
+    shown = equipoise(repository, "strategies", "show", "ldam").stdout
+    for fact in (
+        "loss",
+        "m_c = C / n_c^(1/4)",
+        "binary, multiclass",
+        "searched from 0.1 to 1; valid in [0, 2]",
+        "1906.07413",
+    ):
+        assert fact in shown
+    assert "Did you mean 'focal'?" in equipoise(repository, "strategies", "show", "focl").stderr
+    shown = equipoise(repository, "recipes", "show", "mislas").stdout
+    assert "Improving Calibration for Long-Tailed Recognition" in shown
+    assert "Did you mean 'mislas'?" in equipoise(repository, "recipes", "show", "misla").stderr
 
 
 def test_data_sets_for_programs_say_where_they_are(repository: Path) -> None:
