@@ -205,6 +205,12 @@ def group_gap(g: torch.Generator, n: int, part: str) -> Drawn:
     return Drawn(torch.cat([merit, proxy[:, None], normal(g, n, 2)], 1), labels, groups)
 
 
+def shown_group(g: torch.Generator, n: int, part: str) -> Drawn:
+    """The groups of `group_gap`, with a column that tells them for certain."""
+    found = group_gap(g, n, part)
+    return replace(found, inputs=torch.cat([found.inputs, 2.0 * found.groups[:, None] - 1], 1))
+
+
 def rare_in_group(g: torch.Generator, n: int, part: str) -> Drawn:
     """Two groups (65 and 35%) that a column betrays; half of the first is positive, of the second one row in nine."""
     groups = (torch.rand(n, generator=g) < 0.35).long()
@@ -297,6 +303,7 @@ KINDS: Mapping[Problem, Kind] = {
     "image_tail": Kind(image_tail, "multiclass", 4, train=600, image=True),
     "spurious": Kind(spurious, "binary", 2, groups=2),
     "group_gap": Kind(group_gap, "binary", 2, groups=2),
+    "shown_group": Kind(shown_group, "binary", 2, groups=2),
     "rare_in_group": Kind(rare_in_group, "binary", 2, groups=2),
     "noisy_labels": Kind(noisy_labels, "multiclass", 4, train=600),
     "overconfident": Kind(overconfident, "binary", 2),

@@ -16,6 +16,7 @@ from models.balancing.component import (
     Head,
     Loss,
     Mixer,
+    ModelAdjuster,
     Need,
     Phase,
     Range,
@@ -132,9 +133,11 @@ class Recipe:
         """What a learner trains, without a name: all but the methods that act on a trained model's scores alone.
 
         Recipes that are equal in this train the same model from the same values and seed. An adjustment that changes the
-        weights, or asks for rows without a label, is a part of training.
+        weights or the model, or asks for rows without a label, is a part of training.
         """
-        adjust = tuple(part for part in self.adjust if part.needs & {"net", "unlabelled"})
+        adjust = tuple(
+            part for part in self.adjust if part.needs & {"net", "unlabelled"} or isinstance(part, ModelAdjuster)
+        )
         after = tuple(f"adjust.{part.name}." for part in self.adjust if part not in adjust)
         return replace(self, name="", adjust=adjust, fixed=frozenset(k for k in self.fixed if not k.startswith(after)))
 

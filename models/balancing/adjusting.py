@@ -15,6 +15,7 @@ from models.balancing.base import Component, Need, Slot, State
 
 if TYPE_CHECKING:
     from models.data import Split, Statistics
+    from models.learners.learner import Model
     from models.recipe import Recipe
 
 Decision = Literal["as_before", "shifted", "anew"]
@@ -107,6 +108,23 @@ class WeightAdjuster(Adjuster):
 
     def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:
         """Scores stay: they come from the changed weights already."""
+        return scores
+
+
+@dataclass(frozen=True)
+class ModelAdjuster(Adjuster):
+    """Puts another model in the place of a trained one, once, before anything is fitted to its scores.
+
+    For what acts on a model's inputs, or on its way through them. The learner that trained the model calls it, with the
+    training rows, after the methods that change weights: what it returns is the model from then on.
+    """
+
+    @abstractmethod
+    def replaced(self, model: Model, train: Split, statistics: Statistics, generator: torch.Generator) -> Model:
+        """The trained model and the training rows -> the model to use instead."""
+
+    def adjust(self, state: State, scores: Scores, groups: Tensor) -> Scores:
+        """Scores stay: they come from the other model already."""
         return scores
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Problem = Literal[
     "long_tail", "rare_positive", "image_tail", "spurious", "group_gap", "rare_in_group", "noisy_labels", "overconfident", "overconfident_tail",
     "subclasses", "rare_values", "multilabel_tail", "ordered_tail", "unlabelled", "hidden_positives",
-    "lowered_values", "missing_labels",
+    "lowered_values", "missing_labels", "shown_group",
     "whole_batch", "few_rows", "more_rows", "learned_by_heart",
 ]  # fmt: skip
 PROBLEMS: Mapping[Problem, str] = {
@@ -25,6 +25,7 @@ PROBLEMS: Mapping[Problem, str] = {
     "image_tail": "small images of long-tailed classes",
     "spurious": "a strong feature that follows the class in most rows and points the other way in a small group",
     "group_gap": "two groups whose labels and features differ, so that a plain model treats them unequally",
+    "shown_group": "two groups as in `group_gap`, and a column that says which one a row is of",
     "rare_in_group": "two groups, in one of which positives are rare, so that one threshold misses them there",
     "noisy_labels": "a share of the training labels is wrong",
     "overconfident": "few training rows and a net that learns them by heart",

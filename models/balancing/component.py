@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from models.balancing.adjusting import (
     Adjuster,
     Decision,
+    ModelAdjuster,
     Scores,
     TrainedNet,
     WeightAdjuster,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLASSIFICATION", "EVERY_TASK", "SLOTS", "Adjuster", "Claim", "Component", "Correction", "Decision",
-    "GradientTransform", "Head", "Learning", "Loss", "Mixer", "Need", "Phase", "Range", "Regularizer", "Resampler",
+    "GradientTransform", "Head", "Learning", "Loss", "Mixer", "ModelAdjuster", "Need", "Phase", "Range", "Regularizer", "Resampler",
     "Sampler", "Schedule", "Scores", "Seen", "Slot", "Source", "State", "Task", "TrainedNet", "Update", "View",
     "Weigher", "WeightAdjuster", "hyper", "needs_linear_classifier",
 ]  # fmt: skip

@@ -66,6 +66,8 @@ class Grower(Component):
 
     slot: ClassVar[Slot] = "grow"
     needs: ClassVar[frozenset[Need]] = frozenset({"trees"})
+    averages: ClassVar[bool] = False
+    """Whether what it grows is one forest, whose leaves are class shares that are averaged."""
 
     @abstractmethod
     def grow(self, ground: Ground) -> tuple[Grown, ...]:

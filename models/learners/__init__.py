@@ -22,6 +22,8 @@ _MODELS = {
     "label_trees": "models.learners.label_trees:LabelTrees",
     "forest": "models.learners.forest_model:ForestModel",
     "mixture": "models.learners.mixture_model:MixtureModel",
+    "simulated_forest": "models.learners.simulated_forest:SimulatedForest",
+    "repaired": "models.learners.repaired_model:RepairedModel",
 }
 
 

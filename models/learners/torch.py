@@ -23,6 +23,7 @@ from models.learners.net_model import NetModel, adjusted, build_net
 from models.learners.objective import prefixed
 from models.learners.pool import ended_on
 from models.learners.population import Population
+from models.learners.replacing import replaced
 from models.learners.resume import checkpoint, restore
 from models.learners.soundness import require_sound
 from models.learners.starting import begun, differing
@@ -131,7 +132,8 @@ class _NetLearner(Learner):
                 outcome.note = note
                 finished[position] = _ready(outcome, recipe, members[position], train)
             del waiting[0]
-        return [finished[p] for p in range(len(members))]
+        rows = ended_on(recipe, train)
+        return [replaced(finished[p], recipe, member, rows) for p, member in enumerate(members)]
 
     def _train(
         self,

@@ -20,6 +20,7 @@ from models.learners import model_class
 from models.learners.growing_trees import Plot, grown
 from models.learners.label_trees import LabelTrees
 from models.learners.learner import Checkpoint, Input, Learner, Member, Model, OnEpoch, Outcome, Plan, TimeIsUp
+from models.learners.replacing import replaced
 from models.learners.soundness import require_sound
 from models.learners.tree_bins import numeric_bounds, numeric_codes
 from models.learners.trees_model import TreesModel, export
@@ -129,7 +130,7 @@ class Trees(Learner):
                 outcomes.append(
                     self._fit_one(recipe.with_values(member.values), member, train, valid, inputs, plan, report)
                 )
-        return outcomes
+        return [replaced(outcome, recipe, member, train) for outcome, member in zip(outcomes, members, strict=True)]
 
     def _fit_one(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from models.balancing.component import ModelAdjuster
 from models.recipe import Recipe
 from tasks.search.campaign import Record
 from tasks.search.choice import Goal
@@ -28,8 +29,8 @@ def companions_of(chosen: Record, candidates: Sequence[Record], goal: Goal) -> l
 
 
 def _alike(one: Recipe, other: Recipe) -> bool:
-    """Whether both train with the same methods, and none of them changes a trained net's weights afterwards."""
-    if any("net" in part.needs for recipe in (one, other) for part in recipe.adjust):
+    """Whether both train with the same methods, and none of them changes the trained model afterwards."""
+    if any("net" in p.needs or isinstance(p, ModelAdjuster) for recipe in (one, other) for p in recipe.adjust):
         return False
     mine, theirs = ({key: c.name for key, c in r.components().items() if c.slot != "adjust"} for r in (one, other))
     return mine == theirs

@@ -18,6 +18,7 @@ class BalancedForest(Grower):
     formula: ClassVar[str] = (
         "p = mean over trees of p_t, each grown on min_c n_c rows of every class, drawn with replacement"
     )
+    averages: ClassVar[bool] = True
     corrects_prior: ClassVar[Correction] = "wholly"
     source: ClassVar[Source] = Source(
         "Using Random Forest to Learn Imbalanced Data", "C. Chen, A. Liaw, L. Breiman", 2004

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.adjustment import average, fit_adjusters
-from models.balancing.component import WeightAdjuster
+from models.balancing.component import ModelAdjuster, WeightAdjuster
 from models.balancing.discovery import catalogue
 from models.data import Statistics
 from models.errors import InputError
@@ -111,7 +111,10 @@ def test_every_learner_with_its_refits(trained, name):
 
 
 @pytest.mark.parametrize(
-    "name", sorted(n for n, k in catalogue().items() if k.slot == "adjust" and not issubclass(k, WeightAdjuster))
+    "name",
+    sorted(
+        n for n, k in catalogue().items() if k.slot == "adjust" and not issubclass(k, (WeightAdjuster, ModelAdjuster))
+    ),
 )
 def test_every_adjustment(trained, name):
     """A new one may need an operation that has no rule yet; then the refusal is the answer, and never a wrong graph."""
