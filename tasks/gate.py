@@ -1,4 +1,4 @@
-"""gate: apply the policy to the model and to the champion it would replace, both scored on the same test rows."""
+"""gate: apply the policy to the model and to the champion it would replace, both scored on the test rows that neither learned."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from models.schema import Schema
 from tasks.identity import sums
 from tasks.judge import Champion, Measured, Outcome, Unfit, judge, suited
 from tasks.judging import Scores, read_scores, rounded, scored, terms_of
-from tasks.params import Params
+from tasks.learned import Bools, unlearned
+from tasks.params import Evaluate, Params
 from tasks.parts import read_rows, read_schema, rows_of
 from tasks.registry import CHAMPION, Registry, open_registry
 from tasks.stage import Paths, Stage, read_json, write_json
@@ -27,11 +28,15 @@ log = logging.getLogger("equipoise")
 
 @dataclass(frozen=True)
 class Defender:
-    """The champion: its version, its scores on the test rows or why there are none, and what weakens the comparison."""
+    """The champion: its version, its scores on the test rows or why there are none, and what is to be said of the comparison.
+
+    `fresh` [n] says which test rows both are compared on; None: all.
+    """
 
     version: str
     scores: Scores | Unfit
     note: str = ""
+    fresh: Bools | None = None
 
 
 def run(params: Params, inputs: Paths, outputs: Paths) -> None:
@@ -40,14 +45,14 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     candidate = read_scores(inputs["predictions"], schema)
     registry = open_registry(params.registry.url, outputs["verdict"].parents[2])
     defender = find_champion(registry, params.model_name, candidate, schema, inputs)
-    champion: Champion = defender.scores if defender else None
     policy, left_out = suited(params.gates, schema.target.kind)
-    verdict = judge(candidate, champion, policy, terms_of(params.evaluate, params.seed))
+    champion, compared = opposed(candidate, defender, params.evaluate)
+    verdict = judge(candidate, champion, policy, terms_of(params.evaluate, params.seed), compared)
     notes = [note for note in (defender.note if defender else "", left_out) if note]
     found = {
         "verdict": verdict.verdict,
         "first": defender is None,
-        "champion": _champion_json(defender),
+        "champion": _champion_json(defender, champion, compared or candidate),
         "rules": [outcome_json(outcome) for outcome in verdict.outcomes],
         "notes": notes,
         # A rule of the policy for another kind of target is no news of this model: it is a note alone.
@@ -71,9 +76,13 @@ def find_champion(registry: Registry, name: str, candidate: Scores, schema: Sche
     try:
         directory = registry.load(name, CHAMPION).directory
         predictor = Predictor.load(directory / "predictor")
-        test = rows_of(read_rows(inputs["rows"].parent), inputs["split"].parent, "test")
+        rows = read_rows(inputs["rows"].parent)
+        test, train = (rows_of(rows, inputs["split"].parent, part) for part in ("test", "train"))
         scores = champion_scores(predictor, test, candidate, schema)
-        return Defender(version, scores, training_note(directory, inputs))
+        fresh = unlearned(directory, inputs["train"], test, train)
+        if fresh is None:
+            return Defender(version, scores, training_note(directory, inputs))
+        return Defender(version, scores, comparison_note(fresh), fresh)
     except (EquipoiseError, OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
         reason = str(error) if isinstance(error, EquipoiseError) else f"{type(error).__name__}: {error}"
         log.warning("gate: champion %s@%s cannot score these rows: %s", name, version, reason)
@@ -96,6 +105,36 @@ def champion_scores(predictor: Predictor, rows: pd.DataFrame, candidate: Scores,
     elif ours.kind != "regression":
         decisions = np.argsort(place)[decisions]
     return replace(candidate, scored=scored(rows, decisions, probabilities[:, place], ours))
+
+
+def opposed(candidate: Scores, defender: Defender | None, evaluate: Evaluate) -> tuple[Champion, Scores | None]:
+    """The champion, and the candidate beside it, on the rows that neither learned; or why these are too few.
+
+    Their number, and that of each class, has to be what a group needs to be judged, unless there are no more in all.
+    """
+    if defender is None or isinstance(defender.scores, Unfit) or defender.fresh is None or defender.fresh.all():
+        return (defender.scores if defender else None), None
+    fresh = candidate.take(defender.fresh)
+    rows, needed = len(fresh.scored), min(evaluate.evidence_rows, len(candidate.scored))
+    before, after = candidate.scored.class_counts, fresh.scored.class_counts
+    scarce = after < np.minimum(before, evaluate.evidence_per_class)
+    if rows < needed or scarce.any():
+        of_class = f"{after[scarce][0]} of '{candidate.classes[int(np.argmax(scarce))]}'" if scarce.any() else ""
+        found = " and ".join(filter(None, (f"{rows:,} of {len(candidate.scored):,}", of_class)))
+        wanted = f"{evaluate.evidence_rows} rows and {evaluate.evidence_per_class} of each class"
+        why = f"too few rows that the champion has not learned: {found} ({wanted} are needed)."
+        return Unfit(why), None
+    return replace(candidate, scored=defender.scores.take(defender.fresh).scored, groupings=fresh.groupings), fresh
+
+
+def comparison_note(fresh: Bools) -> str:
+    """What is to be said where some test rows are left out of the comparison."""
+    if fresh.all():
+        return ""
+    return (
+        f"Of the {len(fresh):,} test rows, {int((~fresh).sum()):,} are left out of the comparison with the champion: it has "
+        "learned them, or the new model has."
+    )
 
 
 def training_note(directory: Path, inputs: Paths) -> str:
@@ -122,12 +161,14 @@ def _recorded_tables(directory: Path) -> dict[str, Any]:
     return {name: tables.get(f"{name}.parquet", {}).get("sha256") for name in ("rows", "split")}
 
 
-def _champion_json(defender: Defender | None) -> dict[str, Any] | None:
+def _champion_json(defender: Defender | None, champion: Champion, compared: Scores) -> dict[str, Any] | None:
+    """`rows` are those that both were compared on."""
     if defender is None:
         return None
-    unfit = isinstance(defender.scores, Unfit)
-    why = defender.scores.why if isinstance(defender.scores, Unfit) else ""
-    return {"version": defender.version, "fits": not unfit, "why": why, "note": defender.note}
+    unfit = isinstance(champion, Unfit)
+    why = champion.why if isinstance(champion, Unfit) else ""
+    rows = 0 if unfit else len(compared.scored)
+    return {"version": defender.version, "fits": not unfit, "why": why, "note": defender.note, "rows": rows}
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
@@ -158,6 +199,7 @@ STAGE = Stage(
         "rows": "data/ingest/rows.parquet",
         "schema": "data/ingest/schema.json",
         "split": "data/split/split.parquet",
+        "train": "data/train",
         "predictions": "data/evaluate/predictions.parquet",
     },
     outputs={"verdict": "data/gate/verdict.json"},

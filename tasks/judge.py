@@ -106,20 +106,25 @@ def suited(policy: Gates, task: Task) -> tuple[Gates, str]:
     return policy.model_copy(update={"rules": rules}), words
 
 
-def judge(candidate: Scores, champion: Champion, policy: Gates, terms: Terms) -> Verdict:
+def judge(
+    candidate: Scores, champion: Champion, policy: Gates, terms: Terms, compared: Scores | None = None
+) -> Verdict:
     """Judge every rule, then the model. The champion's scores are of the same rows in the same order.
 
-    Randomness comes from `terms.seed` alone. Raises InputError for a policy without rules, and for a rule that names an
-    attribute that these data do not have.
+    `compared` are the candidate's scores on the rows on which the champion is, where these are not all. Randomness comes
+    from `terms.seed` alone. Raises InputError for a policy without rules, and for a rule that names an attribute that these
+    data do not have.
     """
     if not policy.rules:
         raise InputError("gates.rules: a policy with no rules would let every model through. Add at least one rule.")
-    if isinstance(champion, Scores) and not np.array_equal(champion.scored.labels, candidate.scored.labels):
+    beside = compared or candidate
+    if isinstance(champion, Scores) and not np.array_equal(champion.scored.labels, beside.scored.labels):
         raise ValueError("candidate and champion must be scored on the same rows")
     outcomes = tuple(
-        _judge_rule(rule, grouping, candidate, champion, terms)
+        _judge_rule(rule, grouping, scores, champion, terms)
         for rule in policy.rules
-        for grouping in _subjects(rule, candidate)
+        for scores in (candidate if rule.worse_by_at_most is None else beside,)
+        for grouping in _subjects(rule, scores)
     )
     decision = _decide(outcomes, policy)
     return Verdict(decision, _summary(decision, outcomes, policy), outcomes)

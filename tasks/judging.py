@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,11 @@ class Scores:
     scored: Rows
     classes: tuple[str, ...]
     groupings: tuple[Grouping, ...] = ()
+
+    def take(self, rows: np.ndarray) -> Scores:
+        """Those of some rows: positions, or a mask [n]."""
+        groups = tuple(replace(g, ids=g.ids[rows]) for g in self.groupings)
+        return Scores(self.scored.take(rows), self.classes, groups)
 
     def grouping(self, name: str) -> Grouping:
         """The groups of an attribute, or of an intersection `a & b`; an unknown name is an InputError."""

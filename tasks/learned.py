@@ -24,6 +24,7 @@ TOLERATED = 0.01
 """The share of a part that may look like rows which were learned from: by chance some rows are alike."""
 
 Numbers = NDArray[np.uint64]
+Bools = NDArray[np.bool_]
 
 
 def numbers_of(rows: pd.DataFrame, columns: Sequence[str]) -> Numbers:
@@ -54,6 +55,20 @@ def read_learned(folder: Path) -> tuple[list[str], Numbers] | None:
         return None
     with safe_open(folder / FILE, framework="numpy") as file:
         return json.loads((file.metadata() or {})["columns"]), file.get_tensor("rows").view(np.uint64)
+
+
+def unlearned(older: Path, newer: Path, test: pd.DataFrame, train: pd.DataFrame) -> Bools | None:
+    """The test rows [n] that neither of two models learned; None where one does not say which rows it did.
+
+    A row that the older one learned and that equals one of the newer one's training rows counts for both: such rows are alike
+    by chance, and both have learned them.
+    """
+    theirs, ours = read_learned(older), read_learned(newer)
+    if theirs is None or ours is None or not {*theirs[0], *ours[0]} <= set(test):
+        return None
+    before, now = (np.isin(numbers_of(test, columns), numbers) for columns, numbers in (theirs, ours))
+    alike = np.isin(numbers_of(test, theirs[0]), numbers_of(train, theirs[0]))
+    return np.asarray(~(before | now) | (before & alike), dtype=np.bool_)
 
 
 def known_rows(folder: Path, rows: pd.DataFrame, split: Path) -> str:

@@ -22,11 +22,13 @@ from tasks.evaluate import predictions_of
 from tasks.gate import champion_scores
 from tasks.judge import Unfit
 from tasks.judging import Scores, rounded, scores_of, terms_of
+from tasks.learned import unlearned
 from tasks.params import Evaluate
 from tasks.parts import read_rows, rows_of
 from tasks.rebuild.compare import TABLES
 from tasks.rebuild.record import Record
 from tasks.rebuild.tables import find_table
+from tasks.reporting.numbers import plural
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Paired:
 def paired_differences(first: Record, second: Record, root: Path) -> Paired:
     """Score the test rows of `second` with both. Its tables are taken from the working copy `root`, DVC's cache or remote.
 
-    Rows that the first version may have learned from are said to be so; that flatters it.
+    Rows that one of them has learned are left out; where a version does not say which those are, that is said, as it flatters.
     """
     with tempfile.TemporaryDirectory(prefix="equipoise-diff-") as folder:
         for name, place in TABLES.items():
@@ -62,7 +64,15 @@ def paired_differences(first: Record, second: Record, root: Path) -> Paired:
 
 def _differences(first: Record, second: Record, tables: Path) -> Paired:
     schema = Schema.model_validate(second.document("schema"))
-    test = rows_of(read_rows(tables), tables, "test")
+    rows = read_rows(tables)
+    test, train = (rows_of(rows, tables, part) for part in ("test", "train"))
+    fresh = unlearned(first.directory, second.directory, test, train)
+    whole = len(test)
+    test = test if fresh is None else test[fresh].reset_index(drop=True)
+    if test.empty:
+        return Paired(
+            (), note=f"No paired differences: {first.reference} has learned all test rows of {second.reference}."
+        )
     later = scores_of(predictions_of(_predictor(second), test, schema), schema)
     earlier = champion_scores(_predictor(first), test, later, schema)
     if isinstance(earlier, Unfit):
@@ -76,11 +86,22 @@ def _differences(first: Record, second: Record, tables: Path) -> Paired:
         for grouping in later.groupings
         for metric in by_group_for(task)
     ]
+    note = _note(first, second, whole - len(test) if fresh is not None else None)
+    return Paired(tuple(found), len(test), note)
+
+
+def _note(first: Record, second: Record, left_out: int | None) -> str:
+    """What weakens the comparison; `left_out` are the rows that one of them has learned, None where that is not known."""
+    if left_out is not None:
+        return (
+            f"{plural(left_out, 'test row')} of {second.reference} left out: one of the two has learned it."
+            if left_out
+            else ""
+        )
     same = first.tables == second.tables
-    note = (
+    return (
         "" if same else f"{first.reference} was made from other rows or another split: it may have learned from these."
     )
-    return Paired(tuple(found), len(test), note)
 
 
 def _difference(metric: str, grouping: Grouping | None, later: Scores, earlier: Scores, terms: Terms) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from tasks.reporting import words
 from tasks.reporting.interval_chart import against_limit
-from tasks.reporting.numbers import Figure, finite, plural
+from tasks.reporting.numbers import Figure, count, finite, plural
 
 HEADLINES = {
     "pass": "Passed: this model may be registered.",
@@ -81,8 +81,8 @@ def _champion(verdict: Mapping[str, Any]) -> str:
         return "There is no champion yet: this is the first model of this name, so it is judged by the absolute rules alone."
     name = f"The champion is version {champion.get('version')}"
     if champion.get("fits", True):
-        return f"{name}. Both models were scored on the same test rows."
-    return f"{name}, but it cannot score these rows: {champion.get('why') or 'no reason was recorded'}"
+        return f"{name}. Both models were scored on the same {count(champion['rows']) + ' ' if champion.get('rows') else ''}test rows."
+    return f"{name}, but it cannot be compared on these rows: {champion.get('why') or 'no reason was recorded'}"
 
 
 def _rule(judged: Mapping[str, Any]) -> Rule:

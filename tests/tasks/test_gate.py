@@ -10,6 +10,9 @@ from models.schema import Schema
 from tasks import audit, evaluate
 from tasks.gate import STAGE
 from tasks.identity import sums
+from tasks.learned import FILE as LEARNED
+from tasks.learned import unlearned, write_learned
+from tasks.parts import rows_of
 from tasks.registry import CHAMPION, open_registry
 from tasks.stage import read_json
 
@@ -33,8 +36,8 @@ def root(trained_copy, params):
     return copy
 
 
-def register(root, tables=None, predictor=None):
-    """Make the model of a working copy the champion, as the stage 'register' does."""
+def register(root, tables=None, predictor=None, learned=None):
+    """Make the model of a working copy the champion, as the stage 'register' does; `learned` has which rows it learned."""
     predictor = predictor or root / "data/train/predictor"
     registry = open_registry("file://registry", root)
     files = {f"predictor/{p.name}": p for p in predictor.iterdir()}
@@ -43,7 +46,9 @@ def register(root, tables=None, predictor=None):
         for name, folder in (("rows", "ingest"), ("split", "split"))
     }
     files["identity.json"] = json.dumps({"data": {"tables": tables}}).encode()
-    published = registry.publish("toy", files, run=str(tables), summary={})
+    if learned is not None:
+        files[LEARNED] = learned / LEARNED
+    published = registry.publish("toy", files, run=str((tables, learned and sums(learned / LEARNED))), summary={})
     registry.promote("toy", published.version, CHAMPION)
     return registry.load("toy").directory
 
@@ -81,7 +86,7 @@ def test_the_champion_is_scored_on_the_same_rows(root, params):
     register(root)
     found = verdict_of(root, params)
     assert found["first"] is False
-    assert found["champion"] == {"version": "v1", "fits": True, "why": "", "note": ""}
+    assert found["champion"] == {"version": "v1", "fits": True, "why": "", "note": "", "rows": 800}
     rule = found["rules"][2]
     assert (rule["outcome"], rule["difference"]) == ("pass", {"value": 0, "low": 0, "high": 0})
     assert rule["champion_value"] == rule["value"]
@@ -160,6 +165,42 @@ def test_a_champion_that_may_have_seen_the_test_rows_is_said_to(root, params):
     assert found["champion"]["note"] in found["summary"]
     register(root, tables={"rows.parquet": other, "split.parquet": other})
     assert "other data" in verdict_of(root, params)["champion"]["note"]
+
+
+def test_both_are_compared_on_the_test_rows_that_neither_has_learned(root, params, tmp_path):
+    """The champion has learned half of the test rows by heart: those are not what it is compared on."""
+    rows = pd.read_parquet(root / "data/ingest/rows.parquet")
+    test = rows_of(rows, root / "data/split", "test")
+    write_learned(tmp_path, test[:400], list(rows.columns.drop("row_id")), None)
+    register(root, learned=tmp_path)
+    path = root / "data/evaluate/predictions.parquet"
+    table = pd.read_parquet(path)
+    # Where the champion has learned the rows, the new model is worse than chance; elsewhere it is the champion.
+    table.loc[:399, ["p_0", "p_1"]] = table.loc[:399, ["p_1", "p_0"]].to_numpy(copy=True)
+    table.to_parquet(path)
+    found = verdict_of(root, params)
+    assert found["champion"]["rows"] == 400
+    assert "Of the 800 test rows, 400 are left out of the comparison with the champion" in found["champion"]["note"]
+    rule = found["rules"][2]
+    assert (rule["outcome"], rule["difference"], rule["rows"]) == ("pass", {"value": 0, "low": 0, "high": 0}, 400)
+    assert found["rules"][0]["rows"] == 800
+    write_learned(tmp_path, test[:770], list(rows.columns.drop("row_id")), None)
+    register(root, learned=tmp_path)
+    found = verdict_of(root, params)
+    assert found["rules"][2]["outcome"] == "insufficient evidence"
+    assert "too few rows that the champion has not learned: 30 of 800" in found["rules"][2]["why"]
+    assert (found["champion"]["fits"], found["champion"]["rows"]) == (False, 0)
+
+
+def test_rows_that_both_learned_because_they_are_alike_are_compared_on(root, params):
+    """Test rows that equal training rows by chance are as new to the one as to the other."""
+    rows = pd.read_parquet(root / "data/ingest/rows.parquet")
+    test = rows_of(rows, root / "data/split", "test")
+    train = pd.concat([rows_of(rows, root / "data/split", "train"), test[:100]])
+    learned = root / "data/train"
+    write_learned(learned, train, list(rows.columns.drop("row_id")), None)
+    for known, kept in ((train, 800), (train[:1200], 700)):
+        assert unlearned(learned, learned, test, known).sum() == kept
 
 
 def test_a_rule_on_an_unknown_attribute_names_the_nearest(root, toy_params):

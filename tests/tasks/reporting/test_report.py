@@ -184,7 +184,7 @@ def test_champion_that_does_not_fit(make_report: Make, case: Any) -> None:
     verdict = report.read("verdict")
     verdict["champion"] |= {"fits": False, "why": "it expects the column 'age'"}
     text = report.changed("verdict", verdict).page.one("section", id="verdict").text
-    assert "cannot score these rows: it expects the column 'age'" in text
+    assert "cannot be compared on these rows: it expects the column 'age'" in text
 
 
 def test_leaderboard_ranks_marks_and_names_baselines(make_report: Make, case: Any) -> None:
