@@ -44,13 +44,9 @@ def column_bounds(column: NDArray[np.float32], weights: NDArray[np.float64], bin
     return values[:-1][starts]
 
 
-def numeric_codes(numeric: NDArray[np.float32], bounds: list[NDArray[np.float32]]) -> NDArray[np.float64]:
-    """The columns [n, F] as numbers of bins, NaN where they are NaN."""
-    codes = np.empty(numeric.shape, dtype=np.float64, order="F")
-    for column, own in enumerate(bounds):
-        values = numeric[:, column]
-        codes[:, column] = np.where(np.isnan(values), np.nan, np.searchsorted(own, values, side="left"))
-    return codes
+def numeric_codes(values: NDArray[np.float32], bounds: NDArray[np.float32], missing: int) -> NDArray[np.uint8]:
+    """One column [n] as numbers of bins, `missing` where it is NaN."""
+    return np.where(np.isnan(values), missing, np.searchsorted(bounds, values, side="left")).astype(np.uint8)
 
 
 def as_values(thresholds: NDArray[np.float64], bounds: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
@@ -29,6 +29,9 @@ from models.recipe import Recipe
 BINS = 255
 """Values that scikit-learn tells apart in one column, besides missing."""
 
+MISSING = BINS
+"""The bin of what is missing, as scikit-learn numbers it."""
+
 ROUNDS_PER_EPOCH = 5
 """Patience is told in epochs of a net; a boosting round is a smaller step, and so many of them count as one epoch."""
 
@@ -40,15 +43,49 @@ class Stopped(Exception):
 
 
 class Watched:
-    """scikit-learn's boosting, with patience counted from the best round, and a call after every round.
+    """scikit-learn's boosting of rows that are bins already, with patience counted from the best round, and a call after every round.
 
-    Its own rule compares with one round `patience` rounds ago and keeps the trees that came after the best.
+    Its own rule compares with one round `patience` rounds ago and keeps the trees that came after the best. Its own
+    binning takes a table in double precision and copies it twice on the way, which is many times what the bins take.
     """
 
-    def watched(self, patience: int, after_round: Callable[[int], None]) -> Self:
-        """Set what happens after each round, where TimeIsUp ends boosting; not constructor parameters, so that scikit-learn leaves them alone."""
-        self._patience, self._after_round, self.stopped = patience, after_round, False
+    def watched(self, bins: Sequence[int], patience: int, after_round: Callable[[int], None]) -> Self:
+        """Set how many bins each column has, and what happens after each round, where TimeIsUp ends boosting.
+
+        No constructor parameters, so that scikit-learn leaves them alone.
+        """
+        self._bins, self._patience, self._after_round, self.stopped = bins, patience, after_round, False
         return self
+
+    def _preprocess_X(self, X: NDArray[np.uint8], *, reset: bool) -> Any:
+        """The bins as they are; when fitting, with the categories of each column, or None for a numeric one."""
+        if not reset:
+            return X
+        chosen = np.asarray(self.categorical_features, dtype=np.bool_)  # type: ignore[attr-defined]
+        self.n_features_in_, self._preprocessor = X.shape[1], None
+        self.is_categorical_ = self._is_categorical_remapped = chosen if chosen.any() else None
+        known = [
+            np.arange(count, dtype=np.float64) if own else None for count, own in zip(self._bins, chosen, strict=True)
+        ]
+        return X, known if chosen.any() else None
+
+    def _bin_data(self, X: NDArray[np.uint8], sample_weight: object, is_training_data: bool) -> NDArray[np.uint8]:
+        """Training rows by columns, as histograms are faster so; others by rows, as predictions are."""
+        if not is_training_data:
+            return np.ascontiguousarray(X)
+        every = [np.minimum(np.arange(BINS, dtype=np.float64), max(1, count) - 1) for count in self._bins]
+        self._bin_mapper.fit(np.stack(every, axis=1))  # type: ignore[attr-defined]
+        return np.asfortranarray(X)
+
+    def _check_early_stopping_loss(self, **given: Any) -> bool:
+        """Judge by validation rows alone: nobody reads the loss of the training rows, which takes two numbers for each."""
+        self.validation_score_: list[float]
+        loss = self._loss(  # type: ignore[attr-defined]
+            y_true=given["y_val"], raw_prediction=given["raw_predictions_val"], sample_weight=given["sample_weight_val"],
+            n_threads=given["n_threads"],
+        )  # fmt: skip
+        self.validation_score_.append(-loss)
+        return self._should_stop(self.validation_score_)
 
     def _should_stop(self, scores: list[float]) -> bool:
         rounds, best = len(scores) - 1, int(np.argmax(scores))
@@ -165,7 +202,8 @@ class Trees(Learner):
         if recipe.grow is not None:
             if len(np.unique(train.labels.cpu().numpy())) < 2:
                 return Outcome(None, f"{methods}: {TWO_CLASSES}")
-            plot = Plot(train, valid, inputs, codes, bounds, table(train, codes, bounds), weights, valid_weights)
+            coded = as_numbers(table(train, codes, bounds))
+            plot = Plot(train, valid, inputs, codes, bounds, coded, weights, valid_weights)
             outcome = grown(recipe.grow, member, plan, plot, arguments)
             with contextlib.suppress(TimeIsUp):
                 report(plan.budget)
@@ -194,7 +232,7 @@ class _Boosted(NamedTuple):
 
     codes: list[NDArray[np.float64]]
     bounds: list[NDArray[np.float32]]
-    rows: tuple[NDArray[np.float64], NDArray[np.float64]]
+    rows: tuple[NDArray[np.uint8], NDArray[np.uint8]]
     weights: tuple[NDArray[np.float64], NDArray[np.float64]]
     arguments: Mapping[str, Any]
     patience: int
@@ -213,7 +251,9 @@ class _Boosted(NamedTuple):
             known &= np.isin(valid_truth, truth)
             if len(np.unique(truth)) < 2 or not known.any():
                 raise Stopped(TWO_CLASSES)
-        boosting = kind(**self.arguments, early_stopping=True, scoring="loss", tol=0.0).watched(self.patience, report)
+        boosting = kind(**self.arguments, early_stopping=True, scoring="loss", tol=0.0)
+        bins = [*(int(np.sum(~np.isnan(np.unique(own)))) for own in self.codes), *(len(own) + 1 for own in self.bounds)]
+        boosting.watched(bins, self.patience, report)
         boosting.fit(
             self.rows[0], truth, sample_weight=self.weights[0], X_val=self.rows[1][known], y_val=valid_truth[known],
             sample_weight_val=self.weights[1][known],
@@ -254,15 +294,21 @@ def category_codes(categories: Tensor, cardinalities: tuple[int, ...]) -> list[N
     return codes
 
 
-def table(split: Split, codes: list[NDArray[np.float64]], bounds: list[NDArray[np.float32]]) -> NDArray[np.float64]:
+def table(split: Split, codes: list[NDArray[np.float64]], bounds: list[NDArray[np.float32]]) -> NDArray[np.uint8]:
     """The rows as boosting sees them [n, K + F]: category codes first, then the bins of the numeric columns."""
     ids = split.categorical.cpu().numpy()
     numeric = split.numeric.cpu().numpy()
-    rows = np.empty((len(split), len(codes) + numeric.shape[1]), dtype=np.float64, order="F")
+    rows = np.empty((len(split), len(codes) + numeric.shape[1]), dtype=np.uint8, order="F")
     for column, code in enumerate(codes):
-        rows[:, column] = code[ids[:, column]]
-    rows[:, len(codes) :] = numeric_codes(numeric, bounds)
+        rows[:, column] = np.where(np.isnan(code), MISSING, code).astype(np.uint8)[ids[:, column]]
+    for column, own in enumerate(bounds):
+        rows[:, len(codes) + column] = numeric_codes(numeric[:, column], own, MISSING)
     return rows
+
+
+def as_numbers(rows: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The same for scikit-learn's own ensembles: NaN for what is missing."""
+    return np.where(rows == MISSING, np.nan, rows)
 
 
 def _weights(recipe: Recipe, statistics: Statistics, split: Split) -> NDArray[np.float64]:

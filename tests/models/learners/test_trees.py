@@ -13,7 +13,7 @@ from models.data import Split, Statistics
 from models.learners import learner, model_class
 from models.learners.learner import Input, Member, Plan
 from models.learners.tree_bins import column_bounds, numeric_bounds, numeric_codes
-from models.learners.trees import BINS, ROUNDS_PER_EPOCH, category_codes, table
+from models.learners.trees import BINS, MISSING, ROUNDS_PER_EPOCH, Boosting, as_numbers, category_codes, table
 from models.learners.trees_model import export
 from models.recipe import parse
 
@@ -63,12 +63,13 @@ def test_raw_predictions_are_those_of_scikit_learn_to_the_bit(classes, leaves, m
         min_samples_leaf=3,
         early_stopping=False,
         categorical_features=np.arange(7) < 3,
-    ).fit(table(train, codes, bounds), train.labels.numpy())
+    ).fit(as_numbers(table(train, codes, bounds)), train.labels.numpy())
     ours = export(boosting, 15, codes, bounds, classes, len(train))
-    expected = boosting._raw_predict(table(other, codes, bounds))
+    seen = as_numbers(table(other, codes, bounds))
+    expected = boosting._raw_predict(seen)
     assert np.array_equal(ours.raw(other).numpy(), expected)
     probabilities = torch.softmax(ours.logits(other), -1).numpy()
-    np.testing.assert_allclose(probabilities, boosting.predict_proba(table(other, codes, bounds)), atol=1e-6)
+    np.testing.assert_allclose(probabilities, boosting.predict_proba(seen), atol=1e-6)
 
 
 def test_a_model_survives_safetensors_and_json():
@@ -87,6 +88,22 @@ def test_an_id_never_seen_in_training_counts_as_missing():
     assert torch.equal(*answers)
 
 
+def test_rows_that_are_bins_already_boost_as_scikit_learn_does_with_numbers():
+    codes, bounds = category_codes(TRAIN.categorical, CARDINALITIES), numeric_bounds(TRAIN, BINS)
+    rows, others = table(TRAIN, codes, bounds), table(VALID, codes, bounds)
+    truth, valid_truth = TRAIN.labels.numpy(), VALID.labels.numpy()
+    settings = {
+        "max_iter": 5, "max_features": 0.5, "categorical_features": np.arange(7) < 3, "early_stopping": True,
+        "scoring": "loss", "random_state": 3,
+    }  # fmt: skip
+    bins = [int(np.sum(~np.isnan(np.unique(own)))) for own in codes] + [len(own) + 1 for own in bounds]
+    ours = Boosting(**settings).watched(bins, 5, lambda rounds: None)
+    ours.fit(rows, truth, X_val=others, y_val=valid_truth)
+    theirs = HistGradientBoostingClassifier(**settings, n_iter_no_change=6)
+    theirs.fit(as_numbers(rows), truth, X_val=as_numbers(others), y_val=valid_truth)
+    np.testing.assert_array_equal(ours.validation_score_, theirs.validation_score_)
+
+
 def test_a_column_with_more_values_than_bins_keeps_the_frequent_ones():
     ids = torch.cat([torch.arange(400), torch.arange(1, 300)])[:, None]
     code = category_codes(ids, (400,))[0]
@@ -100,8 +117,8 @@ def test_a_column_with_few_values_is_cut_between_all_of_them():
     column = np.array([3.0, 1.0, np.nan, 1.0, 2.0], dtype=np.float32)
     bounds = column_bounds(column, np.ones(5), 255)
     assert bounds.tolist() == [1.0, 2.0]
-    codes = numeric_codes(np.array([[0.0], [1.0], [1.5], [9.0], [np.nan]], dtype=np.float32), [bounds])
-    np.testing.assert_array_equal(codes[:, 0], [0, 0, 1, 2, np.nan])
+    codes = numeric_codes(np.array([0.0, 1.0, 1.5, 9.0, np.nan], dtype=np.float32), bounds, MISSING)
+    assert codes.tolist() == [0, 0, 1, 2, MISSING]
 
 
 def test_a_frequent_value_has_a_bin_of_its_own_and_the_others_share_the_rest():
