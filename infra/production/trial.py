@@ -265,7 +265,7 @@ def apart(given: Settings, state: Path) -> Settings:
             "state": state,
             "postgres": given.postgres.model_copy(update={"port": next(ports)}),
             "s3": given.s3.model_copy(update={"port": next(ports), "use": use}),
-            "prefect": given.prefect.model_copy(update={"port": next(ports), "ui": False}),
+            "prefect": given.prefect.model_copy(update={"port": next(ports), "ui": False, "silent_seconds": 60}),
             "ray": given.ray.model_copy(update={"port": next(ports)}),
         }
     )
