@@ -77,7 +77,8 @@ def _install(settings: Settings) -> None:
     needed = packages_missing(settings)
     if not needed:
         return
-    words = ["apt-get", "install", "--yes", "--no-install-recommends", *needed]
+    # --no-remove: rather nothing than a machine that lacks something else afterwards.
+    words = ["apt-get", "install", "--yes", "--no-install-recommends", "--no-remove", *needed]
     if os.geteuid() != 0:
         raise InputError(f"Installing needs root: sudo {' '.join(words)}")
     try:
