@@ -11,8 +11,7 @@ from typing import Any
 import pandas as pd
 
 from models.errors import InputError, nearest
-from models.schema import CLASSES
-from models.values import as_text
+from models.schema import Target
 from tasks.registry import open_registry, parse_reference
 from tasks.serving.request import Unservable
 
@@ -95,26 +94,26 @@ def shadow_report(
     from tasks.serving.shadow import compare
 
     target = load_predictor(open_registry(url), reference).schema.target
-    if target.kind not in CLASSES:
-        raise InputError(
-            f"{reference} answers a {target.kind} target, and champion and challenger are compared on classes so far. Watch "
-            "each with `equipoise monitor` instead."
-        )
     if not folder.is_dir():
         raise InputError(
             f"{folder} is no folder with a prediction log. Name the one that `equipoise serve --log` wrote."
         )
-    known = _labels(labels, target.column) if labels is not None else None
-    return compare(read_log(log_files(folder)), target.classes, known, Terms())
+    known = _labels(labels, target) if labels is not None else None
+    return compare(read_log(log_files(folder)), target, known, Terms())
 
 
-def _labels(path: Path, target: str) -> pd.Series:
-    """Class names by prediction id."""
+def _labels(path: Path, target: Target) -> pd.Series:
+    """The target as text by prediction id; of several labels from one column, or from a column each."""
+    from tasks.monitoring.truth import in_rows
     from tasks.predict import pieces
 
     table = pd.concat([rows for rows, _ in pieces(path, ())], ignore_index=True)
-    for name in ("prediction_id", target):
-        if name not in table:
+    found = in_rows(table, target)
+    for name, there in (("prediction_id", "prediction_id" in table), (target.column, found is not None)):
+        if not there:
             raise InputError(f"{path}: there is no column '{name}'. {nearest(name, table.columns)}")
-    table = table.dropna(subset=["prediction_id", target]).drop_duplicates("prediction_id", keep="last")
-    return as_text(table[target]).set_axis(table["prediction_id"])
+    assert found is not None
+    known = pd.Series(found.to_numpy(), index=table["prediction_id"])[
+        (table["prediction_id"].notna() & found.notna()).to_numpy()
+    ]
+    return known[~known.index.duplicated(keep="last")]

@@ -17,8 +17,9 @@ from models.errors import InputError
 from models.metrics.figures import Terms
 from models.predictor import Predictor
 from models.recipe import parse
+from models.schema import Target
 from tasks.registry import open_registry
-from tasks.serve import Address, serve, shadow_report
+from tasks.serve import Address, _labels, serve, shadow_report
 from tasks.serving.app import CHALLENGER, CHAMPION, Service, create_app
 from tasks.serving.log import PredictionLog, entries_of, log_files, read_log
 from tasks.serving.request import request_model
@@ -210,6 +211,9 @@ def test_log_files_are_rotated_and_what_a_killed_server_left_is_finished(tmp_pat
         read_log([tmp_path / "odd.jsonl"])
 
 
+YES_NO = Target(column="default", kind="binary", classes=("no", "yes"))
+
+
 def entries(labels: np.ndarray, scores: dict[str, np.ndarray]) -> pd.DataFrame:
     parts = [
         pd.DataFrame(
@@ -229,7 +233,7 @@ def test_the_comparison_finds_who_is_right_and_who_is_the_same():
     labels = np.where(rng.random(3000) < truth, "yes", "no")
     noisy = np.clip(truth + rng.normal(0, 0.4, 3000), 0.01, 0.99)
     found = compare(
-        entries(labels, {CHAMPION: noisy, CHALLENGER: truth}), ("no", "yes"),
+        entries(labels, {CHAMPION: noisy, CHALLENGER: truth}), YES_NO,
         pd.Series(labels[:2500], [f"r{i}" for i in range(2500)]), Terms(draws=200),
     )  # fmt: skip
     assert found["rows"] == 3000
@@ -243,12 +247,84 @@ def test_the_comparison_finds_who_is_right_and_who_is_the_same():
     assert auc["low"] > 0
     assert auc["value"] == pytest.approx(auc["challenger"] - auc["champion"], abs=1e-5)
     assert found["metrics"]["brier"]["high"] < 0
-    same = compare(entries(labels, {CHAMPION: truth, CHALLENGER: truth}), ("no", "yes"), None, Terms(draws=50))
+    same = compare(entries(labels, {CHAMPION: truth, CHALLENGER: truth}), YES_NO, None, Terms(draws=50))
     assert same["agreement"]["value"] == 1
     assert same["scores"]["yes"] == {"value": 0.0, "low": 0.0, "high": 0.0, "absolute": 0.0}
     assert same["metrics"] == {}
     with pytest.raises(InputError, match="no prediction of the log was scored by champion and challenger"):
-        compare(entries(labels, {CHAMPION: truth}), ("no", "yes"), None, Terms())
+        compare(entries(labels, {CHAMPION: truth}), YES_NO, None, Terms())
+
+
+def said(role: str, **columns: object) -> pd.DataFrame:
+    count = len(next(iter(columns.values())))  # type: ignore[arg-type]
+    ids = [f"r{i}" for i in range(count)]
+    return pd.DataFrame({"prediction_id": ids, "version": f"toy@{role}", "role": role, **columns})
+
+
+def test_models_of_a_number_are_compared_by_its_bins_and_its_errors():
+    target = Target(
+        column="price", kind="regression", cuts=(10.0, 20.0), balance_column="b", balance_classes=("low", "mid", "high")
+    )
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 30, 800)
+    near, far = truth + rng.normal(0, 0.5, 800), truth + rng.normal(0, 4, 800)
+    log = pd.concat([said(CHAMPION, prediction=far), said(CHALLENGER, prediction=near)], ignore_index=True)
+    known = pd.Series(truth.astype(str), [f"r{i}" for i in range(800)])
+    found = compare(log, target, known[:700], Terms(draws=100))
+    assert found["labelled"] == 700
+    agree = (np.searchsorted([10, 20], near) == np.searchsorted([10, 20], far)).mean()
+    assert found["agreement"]["value"] == pytest.approx(agree, abs=1e-5)
+    assert {m[side] for m in found["decisions"] for side in (CHAMPION, CHALLENGER)} <= {"low", "mid", "high"}
+    assert found["scores"]["prediction"]["absolute"] == pytest.approx(np.abs(near - far).mean(), rel=1e-4)
+    mae = found["metrics"]["mae"]
+    assert mae["value"] == pytest.approx(np.abs(near - truth)[:700].mean() - np.abs(far - truth)[:700].mean(), rel=1e-4)
+    assert mae["high"] < 0
+    assert found["metrics"]["r2"]["low"] > 0
+
+
+def test_models_of_labels_agree_where_they_decide_for_the_same_and_are_judged_by_the_metrics_of_labels(tmp_path):
+    target = Target(column="tags", kind="multilabel", classes=("a", "b"))
+    texts = np.array(["", "a", "b", "a;b"])
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, (600, 2))
+    scores = {
+        CHAMPION: np.clip(truth + rng.normal(0, 0.7, (600, 2)), 0.01, 0.99),
+        CHALLENGER: np.where(truth, 0.9, 0.1),
+    }
+    decided = {role: p > 0.5 for role, p in scores.items()}
+    # The champion's labels come in another order, as its classes may.
+    names = {CHAMPION: np.array(["", "a", "b", "b;a"]), CHALLENGER: texts}
+    log = pd.concat(
+        [said(r, decision=names[r][decided[r] @ [1, 2]], p_a=p[:, 0], p_b=p[:, 1]) for r, p in scores.items()], ignore_index=True
+    )  # fmt: skip
+    path = tmp_path / "labels.csv"
+    pd.DataFrame({"prediction_id": [f"r{i}" for i in range(600)], "a": truth[:, 0], "b": truth[:, 1]}).to_csv(
+        path, index=False
+    )
+    found = compare(log, target, _labels(path, target), Terms(draws=100))
+    agree = (decided[CHAMPION] == decided[CHALLENGER]).all(1).mean()
+    assert found["agreement"]["value"] == pytest.approx(agree, abs=1e-5)
+    assert found["labelled"] == 600
+    assert found["metrics"]["subset_accuracy"][CHALLENGER] == 1
+    assert found["metrics"]["macro_f1"]["low"] > 0
+    assert sum(m["rows"] for m in found["decisions"]) == round(600 * (1 - agree))
+
+
+def test_models_of_ordered_classes_are_judged_by_how_far_off_they_are():
+    target = Target(column="grade", kind="ordinal", classes=("low", "mid", "high"))
+    names = np.array(target.classes)
+    truth = np.resize([0, 1, 2], 300)
+    off = np.where(np.arange(300) % 3 == 0, 2 - truth, truth)
+    parts = {CHAMPION: off, CHALLENGER: truth}
+    log = pd.concat(
+        [said(r, decision=names[d], **{f"p_{n}": np.where(d == i, 0.8, 0.1) for i, n in enumerate(names)}) for r, d in parts.items()],
+        ignore_index=True,
+    )  # fmt: skip
+    found = compare(log, target, pd.Series(names[truth], [f"r{i}" for i in range(300)]), Terms(draws=100))
+    kappa = found["metrics"]["quadratic_weighted_kappa"]
+    assert kappa[CHALLENGER] == 1
+    assert kappa["low"] > 0
+    assert found["decisions"][0] == {CHAMPION: "high", CHALLENGER: "low", "rows": 100}
 
 
 def test_the_server_itself_listens_on_this_machine_and_finishes_its_log(registered, repository, tmp_path, loans):
