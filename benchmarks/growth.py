@@ -2,7 +2,8 @@
 
 Run it: `make bench-growth`. Rows beyond those of the data set are the same ones again. Every size trains in a process of
 its own, on one thread, so that its memory is that of the training alone: one pass of the mlp over all rows, or a few
-rounds of trees. Bytes of rows are those of the encoded table, the validation rows being the same few for all sizes.
+rounds of trees. Bytes of rows are those of the encoded table, the validation rows being the same few for all sizes. `--profile` shows instead what
+holds the memory of trees.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import safetensors.torch
 import torch
 
 from benchmarks.encoded import encoded_data
+from benchmarks.growth_profile import profiled
 from benchmarks.memory import MEBIBYTE, peak_memory
 from benchmarks.table import Row, publish
 from models.data import Split
@@ -50,11 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="rows, each ten times the one before")
     parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--profile", action="store_true", help="show instead what holds the memory of trees")
     parser.add_argument("--one", nargs=4, metavar=("FOLDER", "LEARNER", "ROWS", "MEMBERS"), help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.one:
         folder, name, rows, members = given.one
         print(json.dumps(_train(Path(folder), name, int(rows), int(members))))
+        return
+    if given.profile:
+        print(profiled())
         return
     data = encoded_data("acsincome")
     with tempfile.TemporaryDirectory() as folder:

@@ -20,7 +20,7 @@ from tasks.stage import read_json, write_json
 SPARE_MEMORY = 128 << 20
 """Bytes of object store beyond the tables: for Ray's own objects."""
 
-QUIET: Mapping[str, str] = {
+QUIET: dict[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -32,6 +32,9 @@ QUIET: Mapping[str, str] = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 """No reports to the outside, no loggers and tables of its own, the state on disk at most a second old, ends noticed soon, and Ctrl-C ours."""
+
+ALLOCATOR: dict[str, str] = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(512 << 20)}
+"""For glibc in the processes of trials: what a step of a population frees is kept for the next one, not given back to the kernel."""
 
 PREFIX = "equipoise-"
 
@@ -57,7 +60,7 @@ def address_of(resources: Resources) -> str | None:
 
 def prepare_environment(address: str | None = None) -> None:
     """What Ray reads from the environment when it is imported; without the address of a cluster it stays on loopback."""
-    for name, value in QUIET.items():
+    for name, value in (QUIET | ALLOCATOR).items():
         os.environ.setdefault(name, value)
     if address is None:
         os.environ.setdefault(*LOOPBACK)
