@@ -51,6 +51,7 @@ def strategy_row(kind: type[Component]) -> dict[str, Any]:
         "needs": sorted(kind.needs),
         "implies": dict(kind.implies),
         "batched": kind.batched,
+        "cost": kind.cost,
         "formula": kind.formula,
         "claim": _claim(claim_of(kind)),
         "hyperparameters": {
@@ -111,6 +112,7 @@ def show_strategy(kind: type[Component]) -> None:
         ("needs", ", ".join(row["needs"]) or "nothing but rows and target"),
         ("brings", ", ".join(f"{slot}: {name}" for slot, name in row["implies"].items())),
         ("trains", "in populations" if kind.batched else "one by one"),
+        ("costs", row["cost"]),
         *((name, in_words(allowed)) for name, allowed in kind.hyperparameters().items()),
         ("claims that it", row["claim"]["text"]),
         *(("source" if i == 0 else "also", citation(s).replace("*", "")) for i, s in enumerate((kind.source, *kind.also))),

@@ -120,7 +120,8 @@ class Component(ABC):
     names others in those slots, `also` further papers that it serves, `batched` whether a population can run it as one
     program, `claim` what it is said to be good for (None: what is usually said of methods that need what it needs).
     `corrects_prior` says how far it takes the class frequencies of the training rows out of the model's probabilities, or
-    out of the decision: 'partly' where a hyperparameter says how far.
+    out of the decision: 'partly' where a hyperparameter says how far. `cost` says in a sentence what the paper's method
+    makes a step or an epoch do beyond plain training, such as a second pass; '' where that is nothing worth a word.
     """
 
     name: ClassVar[str]
@@ -134,6 +135,7 @@ class Component(ABC):
     batched: ClassVar[bool] = True
     claim: ClassVar[Claim | None] = None
     corrects_prior: ClassVar[Correction] = "no"
+    cost: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         """Check the hyperparameters when the recipe is built; tensors are values that were checked before."""

@@ -61,6 +61,8 @@ def _entry(method: type[Component]) -> list[str]:
         facts.append("trains one by one")
     lines = [f"### {method.name}", "", said, "", f"`{method.formula}`", "", f"- {'; '.join(facts)}"]
     lines += [f"- `{name}` {in_words(allowed)}" for name, allowed in method.hyperparameters().items()]
+    if method.cost:
+        lines.append(f"- cost: {method.cost}")
     lines.append(f"- source: {citation(method.source)}")
     lines += [f"- also: {citation(source)}" for source in method.also]
     return lines

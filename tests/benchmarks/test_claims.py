@@ -84,6 +84,15 @@ def test_the_page_says_what_was_measured():
     json.dumps(result.model_dump())
 
 
+def test_what_was_measured_is_what_the_method_claims_today():
+    result = read(RESULTS / f"{NAME}.json")
+    assert isinstance(result, Figures)
+    for row in result.rows:
+        claim = claim_of(component(str(row[0])))
+        same = row[10] == "not measured" or row[2:5] == (claim.text, claim.problem, claim.measure)
+        assert same, f"stale: .venv/bin/python -m benchmarks.claims {row[0]}"
+
+
 FAMILIES = (
     "random_over",  # resample
     "class_balanced_sampling", "class_group_balanced",  # sample: rare classes, groups

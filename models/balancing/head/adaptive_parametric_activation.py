@@ -32,14 +32,13 @@ class AGLU(nn.Module):
 
 @dataclass(frozen=True)
 class AdaptiveParametricActivation(Head):
-    """Adaptive generalized linear units in every layer, under a linear classifier.
-
-    Every value passes through two exponentials and a logarithm, where ReLU compares it with 0: the paper's unit is made
-    of these, and a step of a small net on a CPU takes longer for it.
-    """
+    """Adaptive generalized linear units in every layer, under a linear classifier."""
 
     name: ClassVar[str] = "aglu"
     formula: ClassVar[str] = "a(z) = z (l e^(-k z) + 1)^(-1/l), l and k learned per layer"
+    cost: ClassVar[str] = (
+        "Every value of a layer takes two exponentials and a logarithm, where ReLU takes a comparison."
+    )
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     linear: ClassVar[bool] = True
     source: ClassVar[Source] = Source(

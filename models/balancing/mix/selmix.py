@@ -81,7 +81,7 @@ class SelMix(Mixer):
     Pairs are drawn by their gains, rows of their classes from the batch (bring `class_balanced_sampling`, so that it has
     some of every class), their features mixed just before the classifier, with the label of the first. It
     fine-tunes: until `start` the batch stays as it is; the schedule `selmix_fine_tuning` lets the net see rows as they
-    are until then. From there on it takes a pass over the validation rows before each epoch.
+    are until then.
     """
 
     sharpness: float | Tensor = hyper(10.0, 2.0, 50.0, log=True, minimum=0.0, maximum=1e4)
@@ -93,6 +93,9 @@ class SelMix(Mixer):
         "z = s f_i + (1-s) f_j, t = t_i, (i, j) ~ softmax(sharpness G), G_ij = first-order gain of mean recall, s ~ U(smallest, 1), from start on"
     )
     surveys: ClassVar[bool] = True
+    cost: ClassVar[str] = (
+        "It takes a pass over the validation rows before each epoch from `start` on, for the pairs' gains."
+    )
     at: ClassVar[Literal["inputs", "features"]] = "features"
     implies: ClassVar[Mapping[str, str]] = {"sample": "class_balanced_sampling"}
     source: ClassVar[Source] = Source(

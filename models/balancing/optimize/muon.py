@@ -33,9 +33,7 @@ class Muon(GradientTransform):
     """Nesterov momentum, orthogonalized; filters count as matrices [out, rest].
 
     A direction's root mean square is `scale`, 0.2 by default, so that its size is AdamW's and both share one learning
-    rate and weight decay (J. Liu et al., Muon is Scalable for LLM Training, arXiv:2502.16982). Every step takes
-    five passes of the iteration, three products of matrices each, over every matrix of the body. The paper's method is
-    made of them: on a CPU a step of a small net takes longer, two to three times as long.
+    rate and weight decay (J. Liu et al., Muon is Scalable for LLM Training, arXiv:2502.16982).
     """
 
     scale: float | Tensor = hyper(0.2, 0.1, 2.0, log=True, minimum=0.0, maximum=100.0)
@@ -44,6 +42,9 @@ class Muon(GradientTransform):
     name: ClassVar[str] = "muon"
     formula: ClassVar[str] = (
         "m = mu m + (1-mu) g; W <- W - rate scale sqrt(max(a, b)) NS5((1-mu) g + mu m), NS5(U S V^T) ~ U V^T"
+    )
+    cost: ClassVar[str] = (
+        "A step takes five Newton-Schulz iterations for each matrix of the body, three products of matrices in each."
     )
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"net"})

@@ -21,8 +21,7 @@ class PerClassNormalized(GradientTransform):
     """PCNGD on mini-batches: plain steps along the sum of the unit gradients of the classes, without momentum.
 
     The step's length is `size` times the square root of the number of parameters over the number of classes, so that
-    the learning rate means about what it means to AdamW; to the method that is a constant. It takes one backward pass
-    per class.
+    the learning rate means about what it means to AdamW; to the method that is a constant.
     """
 
     size: float | Tensor = hyper(0.2, 0.02, 2.0, log=True, minimum=0.0, maximum=100.0)
@@ -31,6 +30,7 @@ class PerClassNormalized(GradientTransform):
     formula: ClassVar[str] = "theta <- theta - rate sum_c g_c / |g_c|, g_c the gradient of the mean loss of class c"
     needs: ClassVar[frozenset[Need]] = frozenset({"net"})
     per_class: ClassVar[bool] = True
+    cost: ClassVar[str] = "A step takes a backward pass for each class."
     source: ClassVar[Source] = Source(
         "A Theoretical Analysis of the Learning Dynamics under Class Imbalance",
         "E. Francazi, M. Baity-Jesi, A. Lucchi",

@@ -17,7 +17,7 @@ def uphill(parameters: State, gradients: State, radius: float | Tensor) -> State
 
 @dataclass(frozen=True)
 class SAM(GradientTransform):
-    """Sharpness-aware minimization under AdamW. Every step makes a second pass, as published, and takes twice as long."""
+    """Sharpness-aware minimization under AdamW: the gradient is that of the weights a step uphill."""
 
     radius: float | Tensor = hyper(0.05, 0.01, 0.5, log=True, minimum=0.0, maximum=10.0)
 
@@ -26,6 +26,7 @@ class SAM(GradientTransform):
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"net"})
     looks_ahead: ClassVar[bool] = True
+    cost: ClassVar[str] = "A step takes a second forward and backward pass, at weights a step uphill."
     source: ClassVar[Source] = Source(
         "Sharpness-Aware Minimization for Efficiently Improving Generalization",
         "P. Foret, A. Kleiner, H. Mobahi, B. Neyshabur",

@@ -51,8 +51,7 @@ def rates(exponents: Tensor, spread: float | Tensor) -> Tensor:
 class TempBalance(GradientTransform):
     """Learning rates by layer under AdamW, set before every epoch from the spectra of the body's matrices.
 
-    A small exponent, a heavy tail, tells of a layer that is trained well already. The spectra cost one singular value
-    decomposition per matrix and epoch; a step costs what it does without the method.
+    A small exponent, a heavy tail, tells of a layer that is trained well already.
     """
 
     spread: float | Tensor = hyper(0.5, 0.1, 0.9, minimum=0.0, maximum=1.0)
@@ -64,6 +63,7 @@ class TempBalance(GradientTransform):
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"net"})
     surveys: ClassVar[bool] = True
+    cost: ClassVar[str] = "It takes a singular value decomposition of every matrix before each epoch."
     source: ClassVar[Source] = Source(
         "Model Balancing Helps Low-data Training and Fine-tuning",
         "Z. Liu, Y. Hu, T. Pang, Y. Zhou, P. Ren, Y. Yang",

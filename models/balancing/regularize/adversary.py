@@ -27,10 +27,7 @@ def ramp(progress: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Adversary(Regularizer):
-    """A two-layer adversary for the group, trained with the net through a gradient-reversal layer.
-
-    The adversary is a second net: every step takes a pass through it, forwards and back, on top of the net's own.
-    """
+    """A two-layer adversary for the group, trained with the net through a gradient-reversal layer."""
 
     strength: float | Tensor = hyper(1.0, 0.1, 10.0, log=True, minimum=0.0, maximum=1000.0)
 
@@ -38,6 +35,7 @@ class Adversary(Regularizer):
     formula: ClassVar[str] = (
         "L + CE(group, a(R(f))), R(f) = f forwards, -strength (2/(1+e^(-10 t)) - 1) times the gradient back"
     )
+    cost: ClassVar[str] = "A step takes a forward and a backward pass through a second net, the adversary."
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
     source: ClassVar[Source] = Source(

@@ -28,11 +28,7 @@ def separation(features: Tensor, labels: Tensor, classes: int, temperature: floa
 
 @dataclass(frozen=True)
 class Separation(Regularizer):
-    """The feature-separation term of SRAT, usable with and without attacks; combine it with re-weighting.
-
-    It compares every two rows of a batch: besides the pass through the net a step takes one, forwards and back, through
-    the [B, B] similarities, which for small nets is as large.
-    """
+    """The feature-separation term of SRAT, usable with and without attacks; combine it with re-weighting."""
 
     strength: float | Tensor = hyper(0.3, 0.03, 3.0, log=True, minimum=0.0, maximum=1000.0)
     temperature: float | Tensor = hyper(0.1, 0.05, 1.0, log=True, minimum=1e-3, maximum=100.0)
@@ -40,6 +36,9 @@ class Separation(Regularizer):
     name: ClassVar[str] = "separation"
     formula: ClassVar[str] = (
         "L - strength mean_i (1/|P_i|) sum_(j in P_i) log e^(u_i u_j/T) / sum_(k != i) e^(u_i u_k/T)"
+    )
+    cost: ClassVar[str] = (
+        "A step compares every two rows of the batch, forwards and back through their similarities [B, B]."
     )
     source: ClassVar[Source] = Source(
         "Imbalanced Adversarial Training with Reweighting",

@@ -57,8 +57,7 @@ class SubclassBalancing(Regularizer):
     """Beside the classifier's loss; the paper trains the representation by it alone and a classifier afterwards (`crt`).
 
     Until the first clustering every class is one cluster, and the loss is the supervised contrastive one. Clusters are
-    found in feature space ten times in a training, each with a pass over all training rows; the loss compares all pairs
-    of a batch twice, which on a small net costs more than the net. The second level's temperature is higher for classes whose rows lie scattered.
+    found in feature space ten times in a training. The second level's temperature is higher for classes whose rows lie scattered.
     """
 
     strength: float | Tensor = hyper(0.3, 0.03, 3.0, log=True, minimum=0.0, maximum=1000.0)
@@ -71,6 +70,9 @@ class SubclassBalancing(Regularizer):
         "L + strength mean_i (con(own subclass | all; T) + share con(rest of the class | all but own subclass; T_class))"
     )
     surveys: ClassVar[bool] = True
+    cost: ClassVar[str] = (
+        "A step compares all pairs of rows of the batch twice, and ten times in a training all training rows pass through the net to be clustered."
+    )
     source: ClassVar[Source] = Source(
         "Subclass-balancing Contrastive Learning for Long-tailed Recognition",
         "C. Hou, J. Zhang, H. Wang, T. Zhou",

@@ -80,6 +80,7 @@ class AdaptiveAllocation(Sampler):
     )
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
     surveys: ClassVar[bool] = True
+    cost: ClassVar[str] = "It takes a pass over the validation rows before each epoch, for the groups' losses."
     source: ClassVar[Source] = Source(
         "Adaptive Sampling Strategies to Construct Equitable Training Datasets",
         "W. Cai, R. Encarnacion, B. Chern, S. Corbett-Davies, M. Bogen, S. Bergman, S. Goel",

@@ -34,7 +34,7 @@ def even_over(cells: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class MarginBalanced(Sampler):
-    """Rows are put in bins of their margin once, in a pass over all training rows; from then on bins are drawn alike.
+    """Rows are put in bins of their margin once; from then on bins are drawn alike.
 
     In the paper the margin is that of a trained teacher, between a relevant and an irrelevant passage. Here the teacher
     is the net as it is after a share `warm` of training on rows alike, and the margin lies between the right class and
@@ -48,6 +48,7 @@ class MarginBalanced(Sampler):
     name: ClassVar[str] = "margin_balanced"
     formula: ClassVar[str] = "from warm on p(row) ~ 1 / n_bin, bins of p_y - max_(k != y) p_k of equal width"
     surveys: ClassVar[bool] = True
+    cost: ClassVar[str] = "It takes a pass over all training rows, once, for their margins."
     source: ClassVar[Source] = SOURCE
     claim: ClassVar[Claim] = Claim("sees hard rows as often as easy ones", "rare_positive", "balanced_accuracy")
 
@@ -82,13 +83,15 @@ class TopicMarginBalanced(MarginBalanced):
     """TAS-Balanced: every batch is of one cluster of rows, drawn evenly over its margin bins, so that it holds rows that are hard to tell apart.
 
     The rows are clustered once, by the features of the net before its first step: a random projection of the columns.
-    That is a pass over all training rows, and the margins are another.
     """
 
     topics: float = hyper(8.0, minimum=1.0, maximum=10000.0)
 
     name: ClassVar[str] = "topic_margin_balanced"
     formula: ClassVar[str] = "each batch: a topic, even over the k-means clusters; then p(row) ~ 1 / n_(topic, bin)"
+    cost: ClassVar[str] = (
+        "It takes two passes over all training rows, one to cluster them by their features and one for their margins."
+    )
 
     def init(self, labels: Tensor, groups: Tensor, statistics: Statistics, generator: torch.Generator) -> State:
         """The bin and the topic of each row [n]; no topic yet."""

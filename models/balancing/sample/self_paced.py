@@ -33,7 +33,7 @@ class SelfPaced(Sampler):
     """The bar is the loss below which the easiest `begin` of a class lie at first; it rises to infinity until `full`.
 
     So the pace is the net's own: the sooner it masters rows, the sooner they are drawn. Losses are taken before every
-    epoch, in a pass over all training rows. Every class has its own bar, so that a hard rare class is not left out, and
+    epoch. Every class has its own bar, so that a hard rare class is not left out, and
     is drawn in proportion to n_c^power. The difficulty of a text by its words, which the second paper adds, has no
     counterpart in a table.
     """
@@ -47,6 +47,7 @@ class SelfPaced(Sampler):
         "draw from {i: loss_i < K_y / (1 - t / full)}, K_c = begin-quantile of class c at first; p(class c) ~ n_c^power"
     )
     surveys: ClassVar[bool] = True
+    cost: ClassVar[str] = "It takes a pass over all training rows before each epoch, for their losses."
     source: ClassVar[Source] = Source(
         "Self-Paced Learning for Latent Variable Models", "M. P. Kumar, B. Packer, D. Koller", 2010, "NeurIPS 2010"
     )

@@ -17,8 +17,7 @@ SOURCE = Source(
 class CorruptedColumns(Schedule):
     """Pre-training needs no labels, so imbalance cannot bias it; rows without a label take part where there are any.
 
-    What comes after is the recipe as it would be without it, from a better start. A step of the pre-training takes two
-    passes through the net, of the row and of what is left of it, and compares every row of the batch with every other.
+    What comes after is the recipe as it would be without it, from a better start.
     """
 
     start: float = hyper(0.3, minimum=0.05, maximum=0.9)
@@ -28,6 +27,9 @@ class CorruptedColumns(Schedule):
     formula: ClassVar[str] = (
         "until start: min -log exp(cos(g_i, g'_i)) / mean_j exp(cos(g_i, g'_j)), g' of the row with columns of other rows; "
         "then the recipe"
+    )
+    cost: ClassVar[str] = (
+        "A step of the pre-training takes two passes, of the rows and of what is left of them, and compares every two rows of the batch."
     )
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"net", "table"})

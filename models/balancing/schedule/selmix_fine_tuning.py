@@ -19,6 +19,9 @@ class SelMixFineTuning(Schedule):
     name: ClassVar[str] = "selmix_fine_tuning"
     formula: ClassVar[str] = "plain until start, then p(row) = 1 / (C n_y) and selmix"
     needs: ClassVar[frozenset[Need]] = frozenset({"net"})
+    cost: ClassVar[str] = (
+        "It takes a pass over the validation rows before each epoch from `start` on, for the pairs' gains."
+    )
     source: ClassVar[Source] = SelMix.source
     claim: ClassVar[Claim] = SelMix.claim
 

@@ -57,6 +57,17 @@ def test_builds_from_defaults_and_says_where_it_comes_from(method):
 
 
 @named(METHODS)
+def test_what_it_costs_is_a_sentence_and_said_where_the_loop_does_more_for_it(method):
+    if method.cost:
+        assert method.cost[0].isupper()
+        assert method.cost.endswith(".")
+        assert len(method.cost.split()) >= 5
+        assert method.cost not in " ".join(method.__doc__.split())
+    does_more = any(getattr(method, flag, False) for flag in ("surveys", "looks_ahead", "per_class"))
+    assert method.cost or not does_more, "a pass beyond plain training, and `cost` does not say so"
+
+
+@named(METHODS)
 def test_a_recipe_can_be_made_of_it_by_name(method):
     assert method.name in {c.name for c in parse(method.name).everything()}
 
