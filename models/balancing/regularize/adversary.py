@@ -27,9 +27,13 @@ def ramp(progress: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Adversary(Regularizer):
-    """A two-layer adversary for the group, trained with the net through a gradient-reversal layer."""
+    """A two-layer adversary for the group, trained with the net through a gradient-reversal layer.
 
-    strength: float | Tensor = hyper(1.0, 0.1, 10.0, log=True, minimum=0.0, maximum=1000.0)
+    The first paper's schedule is that of strength 1, where the search ends. A net under so strong an adversary may end by
+    saying one class to all rows; the default is the weakest that is searched.
+    """
+
+    strength: float | Tensor = hyper(0.1, 0.1, 1.0, log=True, minimum=0.0, maximum=1000.0)
 
     name: ClassVar[str] = "adversary"
     formula: ClassVar[str] = (

@@ -32,6 +32,14 @@ def test_ramp_by_hand():
     close(ramp(torch.tensor([0.0, 0.1, 1.0])), [0.0, 2 / (1 + math.exp(-1)) - 1, 2 / (1 + math.exp(-10)) - 1])
 
 
+def test_the_searched_adversaries_are_no_stronger_than_the_papers_schedule():
+    strength = component("adversary").hyperparameters()["strength"]
+    values = torch.ones(1, requires_grad=True)
+    turned = reversed_gradient(values, strength.high * ramp(torch.tensor(0.5)))
+    close(torch.autograd.grad(turned.sum(), values)[0], [-(2 / (1 + math.exp(-5)) - 1)])
+    assert strength.default < strength.high
+
+
 def test_the_adversary_learns_the_group_and_the_features_unlearn_it():
     kind = component("adversary")
     part, given = kind.build({"strength": 2.0}), case(kind)
