@@ -57,7 +57,10 @@ class Adversary(Regularizer):
         ),
     )
     claim: ClassVar[Claim] = Claim(
-        "lowers what decisions tell about the group", "group_gap", "demographic_parity_difference"
+        "lowers what decisions tell about the group",
+        "group_gap",
+        "demographic_parity_difference",
+        values={"strength": 1.0},
     )
 
     def parameters(self, statistics: Statistics, features: int, generator: torch.Generator) -> State:
