@@ -29,7 +29,8 @@ from models.errors import EquipoiseError
 
 PATIENCE_SECONDS = 900.0
 POLL_SECONDS = 1.0
-SCHEDULED_AFTER_SECONDS = 20
+SCHEDULED_AFTER_SECONDS = 90
+"""More than the minute that Prefect's scheduler may take to see a schedule: a time that has passed by then is left out."""
 LOG_TAIL_BYTES = 4000
 
 SMALL: Mapping[str, Any] = {
@@ -102,7 +103,7 @@ class Server(Api):
         return str(self.call(path, {"parameters": parameters})["id"])
 
     def on_schedule(self, name: str, parameters: Mapping[str, Any]) -> str:
-        """A schedule, the first run that comes of it, a few seconds later, and no more of it once that has begun."""
+        """A schedule, the first run that comes of it, soon after, and no more of it once that has begun."""
         schedules = f"deployments/{self._deployment(name)['id']}/schedules"
         soon = datetime.now(UTC) + timedelta(seconds=SCHEDULED_AFTER_SECONDS)
         every_hour = {"interval": 3600, "anchor_date": soon.isoformat(), "timezone": "UTC"}
