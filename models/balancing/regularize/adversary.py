@@ -30,7 +30,7 @@ class Adversary(Regularizer):
     """A two-layer adversary for the group, trained with the net through a gradient-reversal layer.
 
     The first paper's schedule is that of strength 1, where the search ends. A net under so strong an adversary may end by
-    saying one class to all rows; the default is the weakest that is searched.
+    saying one class to all rows; the default is the weakest that is searched, and changes little by itself.
     """
 
     strength: float | Tensor = hyper(0.1, 0.1, 1.0, log=True, minimum=0.0, maximum=1000.0)
