@@ -96,6 +96,7 @@ class _NetLearner(Learner):
         require_sound(valid, "validation", inputs)
         space = self.space()
         own = {**{k: r.default for k, r in space.items()}, **dict(recipe.learner)}
+        own |= _held(recipe, members)
         members = [replace(m, values={**own, **m.values}) for m in members]
         architecture = self._whole_architecture(recipe, train, inputs, plan)
         waiting = _runs(members, recipe, recipe.batched and build_net(architecture, 0).batched, plan.together)
@@ -180,6 +181,13 @@ class _NetLearner(Learner):
             return 1
         branches = len(averager.factors) if averager is not None else 1
         return max(1, largest_population(net, inputs, len(train), plan) // branches)
+
+
+def _held(recipe: Recipe, members: Sequence[Member]) -> dict[str, Any]:
+    """The recipe's own value of each hyperparameter that some member sets, for those that do not: one program has them all."""
+    parts = recipe.components()
+    named = {key: key.rpartition(".") for member in members for key in sorted(member.values)}
+    return {key: getattr(parts[part], name) for key, (part, _, name) in named.items() if part in parts}
 
 
 def _runs(members: Sequence[Member], recipe: Recipe, batched: bool, together: int | None) -> list[list[int]]:

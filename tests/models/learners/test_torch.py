@@ -65,6 +65,17 @@ def test_a_member_of_a_population_is_the_member_alone(recipe):
     torch.testing.assert_close(together[1].model.logits(VALID), alone.model.logits(VALID), rtol=1e-3, atol=1e-3)
 
 
+def test_a_member_that_leaves_a_value_out_has_the_recipes_own_and_takes_none_from_the_others():
+    rate, recipe = {"learning_rate": 4e-3}, parse({"loss": {"focal": {"gamma": 0.5}}})
+    chosen = [Member(rate, 0), Member({**rate, "loss.gamma": 5.0}, 0)]
+    together = MLP().fit(recipe, chosen, TRAIN, VALID, INPUTS, PLAN)
+    for one, gamma in enumerate((0.5, 5.0)):
+        (alone,) = MLP().fit(
+            parse({"loss": {"focal": {"gamma": gamma}}}), [Member(rate, 0)], TRAIN, VALID, INPUTS, PLAN
+        )
+        torch.testing.assert_close(together[one].model.logits(VALID), alone.model.logits(VALID), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_same_seed_same_bits(recipe):
     first, second = (fit(recipe, members(recipe, 2)) for _ in range(2))
