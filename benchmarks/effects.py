@@ -31,6 +31,9 @@ from models.schema import CLASSES, Attribute, Column, Schema, Target
 LEARNING_RATE = 4e-3
 """Of the nets here, with the method and without it: it suits a net of this size and so few steps."""
 
+OF_ENSEMBLE = 10_000
+"""What lies between the seeds of an ensemble's nets."""
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -178,21 +181,23 @@ def _figures(
     parts, attributes = _drawn(claim.problem, draw, terms.scale)
     in_training = recipe.trained
     keys = set(in_training.space())
-    wanted = tuple((_frozen({k: v for k, v in values.items() if k in keys}), seed) for values, seed in members)
+    several = [(values, seed + OF_ENSEMBLE * k) for values, seed in members for k in range(claim.models)]
+    wanted = tuple((_frozen({k: v for k, v in values.items() if k in keys}), seed) for values, seed in several)
     train = _resampled(claim.problem, in_training, draw, terms.scale)
     models = _trained(claim.problem, in_training, wanted, draw, terms, name)
     statistics = Statistics.of(ended_on(recipe, train))
     found = []
-    for model, (values, _) in zip(models, members, strict=True):
-        if model is None:
+    for position, (values, _) in enumerate(members):
+        own = [m for m in models[position * claim.models : (position + 1) * claim.models] if m is not None]
+        if len(own) < claim.models:
             found.append(_Figure(math.nan, math.nan))
             continue
         adjusters = recipe.with_values(values).adjust
-        states, _ = fit_adjusters(adjusters, average([model], parts.calib), parts.calib, statistics)
+        states, _ = fit_adjusters(adjusters, average(own, parts.calib), parts.calib, statistics)
         both = []
         for part in ("valid", "test"):
             rows: Split = getattr(parts, part)
-            scores = apply_adjusters(adjusters, states, average([model], rows), rows.groups)
+            scores = apply_adjusters(adjusters, states, average(own, rows), rows.groups)
             both.append(known(measures(scores, rows, attributes[part], parts.train), claim.measure, claim.problem))
         found.append(_Figure(*both))
     return found

@@ -136,6 +136,19 @@ class Component(ABC):
     claim: ClassVar[Claim | None] = None
     corrects_prior: ClassVar[Correction] = "no"
     cost: ClassVar[str] = ""
+    promises: ClassVar[Mapping[str, str]] = {}
+    """What a class must define that sets a flag, by flag: the loop calls it there, and what it inherits does nothing."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Refuse, where the class is defined, one that sets a flag and lacks what the flag promises."""
+        super().__init_subclass__(**arguments)
+        for flag, hook in cls.promises.items():
+            *defining, _ = (base for base in cls.__mro__ if hook in vars(base))
+            if getattr(cls, flag) and not defining:
+                raise TypeError(
+                    f"{cls.slot} '{getattr(cls, 'name', cls.__name__)}' breaks the rule '{flag} promises {hook}': it sets "
+                    f"`{flag}` and does not define `{hook}`."
+                )
 
     def __post_init__(self) -> None:
         """Check the hyperparameters when the recipe is built; tensors are values that were checked before."""

@@ -69,7 +69,8 @@ class Claim:
 
     `values` are hyperparameters to hold the method at where its defaults are made for another scale than a small
     problem's. `beside` are methods, by slot, that act with it and without it: what it is published together with. Of a
-    method that is only a part of others the claim is that by itself it `changes_nothing`.
+    method that is only a part of others the claim is that by itself it `changes_nothing`. `models` are averaged, with the
+    method and without it: several where the claim is about an ensemble.
     """
 
     text: str
@@ -78,6 +79,7 @@ class Claim:
     values: Mapping[str, Any] = field(default_factory=dict)
     beside: Mapping[str, Any] = field(default_factory=dict)
     changes_nothing: bool = False
+    models: int = 1
 
     @property
     def less_is_better(self) -> bool:

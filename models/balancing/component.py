@@ -92,6 +92,7 @@ class Surveying(Component):
     """Base of the methods that may look at the whole of training before an epoch."""
 
     surveys: ClassVar[bool] = False
+    promises: ClassVar[Mapping[str, str]] = {"surveys": "survey"}
 
     def survey(self, state: State, view: View) -> State:
         """The state for the epoch, each tensor of the shape that it had; called before every epoch where `surveys` is set."""
@@ -125,13 +126,11 @@ class Sampler(Surveying):
         """What it remembers of the training rows, e.g. a random order [n]; drawn once, when it begins to act."""
         return {}
 
+    @abstractmethod
     def probabilities(
         self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float
     ) -> Tensor:
         """Labels and groups of all rows [n] -> the probability of drawing each row [n], summing to 1."""
-        raise NotImplementedError(
-            f"{self.name}: a sampler gives probabilities or an order, so it needs `probabilities`"
-        )
 
     def order(self, state: State, steps: int, size: int, generator: torch.Generator) -> Tensor | None:
         """The rows of an epoch's batches [steps, size], where they are not drawn one by one; None: by `probabilities`."""
@@ -298,19 +297,22 @@ class GradientTransform(Surveying):
     per_class: ClassVar[bool] = False
     looks_ahead: ClassVar[bool] = False
     constrains: ClassVar[bool] = False
+    promises: ClassVar[Mapping[str, str]] = {
+        **Surveying.promises, "looks_ahead": "look", "constrains": "constrain",
+    }  # fmt: skip
 
     def init(self, parameters: State) -> State:
         """The state before the first step."""
         return {}
 
     def look(self, gradients: State, parameters: State) -> State:
-        """Gradients and parameters by name -> the parameters at which the step's gradients are taken."""
-        raise NotImplementedError(f"{self.name}: looks_ahead is set, so it needs `look`")
+        """Gradients and parameters by name -> the parameters at which the step's gradients are taken, where `looks_ahead` is set."""
+        return parameters
 
     @abstractmethod
     def transform(self, state: State, gradients: State, parameters: State, progress: Tensor) -> Update:
         """Gradients by parameter name -> what to step along, and the next state."""
 
     def constrain(self, state: State, parameters: State) -> State:
-        """Parameters after the step -> those that are to be others, by name."""
-        raise NotImplementedError(f"{self.name}: constrains is set, so it needs `constrain`")
+        """Parameters after the step -> those that are to be others, by name, where `constrains` is set."""
+        return {}

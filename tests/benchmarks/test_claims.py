@@ -102,6 +102,7 @@ FAMILIES = (
     "drw",  # schedule
     "prior_threshold", "temperature", "bias_corrected_temperature",  # adjust: decisions, probabilities
     "balanced_equalized_odds",  # adjust: groups
+    "backdoor_adjustment",  # adjust: ensembles
     "last_layer_retraining", "nearest_class_mean",  # adjust: weights
 )  # fmt: skip
 

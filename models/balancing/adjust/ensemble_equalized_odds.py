@@ -124,7 +124,7 @@ class EnsembleEqualizedOdds(Adjuster):
         DETERMINISTIC,
     )
     claim: ClassVar[Claim] = Claim(
-        "makes the error rates of the groups agree", "group_gap", "equalized_odds_difference"
+        "makes the error rates of the groups agree", "group_gap", "equalized_odds_difference", models=3
     )
 
     @property

@@ -178,6 +178,51 @@ def test_logit_adjustment_with_tau_one_decides_as_the_prior_threshold_and_with_z
         assert torch.equal(found.decision.argmax(-1), expected.decision.argmax(-1))
 
 
+def _decided_by(name, scores, **values):
+    part = component(name).build(values)
+    return part.adjust(part.fit(scores, None, None, None, STATISTICS), scores, None)
+
+
+def test_backdoor_adjustment_by_hand_adjusts_each_model_before_their_mean_and_not_after():
+    p = torch.tensor([[[0.98, 0.02]], [[0.8, 0.2]]], dtype=torch.float64)
+    counts = torch.tensor([90.0, 10.0])
+    mean = p.mean(0).log()
+    scores = Scores(mean, mean, p.log())
+    part = component("backdoor_adjustment").build({})
+    found = part.adjust(
+        part.fit(scores, None, None, None, Statistics(counts, counts, counts[:, None], 100)), scores, None
+    )
+    # Odds of the rare class: 0.02 / 0.98 * 9 and 0.2 / 0.8 * 9; as shares of each model, then their mean.
+    rare = ((0.18 / 1.16) + (1.8 / 2.6)) / 2
+    torch.testing.assert_close(found.decision.exp(), torch.tensor([[1 - rare, rare]], dtype=torch.float64))
+    assert rare < 0.5 < 0.11 * 9 / (0.11 * 9 + 0.89)
+    assert found.log_probabilities is scores.log_probabilities
+
+
+def test_backdoor_adjustment_of_one_model_or_of_equal_ones_is_logit_adjustment():
+    one = _scores(LOGITS)
+    for members in (None, one.decision[None], one.decision.expand(3, -1, -1)):
+        scores = one._replace(members=members)
+        for tau in (0.0, 0.5, 1.0):
+            alike = _decided_by("logit_adjustment", scores, tau=tau).decision
+            mixture = _decided_by("backdoor_adjustment", scores, tau=tau).decision
+            torch.testing.assert_close(mixture, torch.log_softmax(alike, -1))
+
+
+def test_backdoor_adjustment_hears_a_calibration_before_it_and_not_a_decision():
+    g = torch.Generator().manual_seed(0)
+    members = torch.log_softmax(torch.randn(3, 8, 3, generator=g, dtype=torch.float64), -1)
+    mean = torch.logsumexp(members, 0) - math.log(3)
+    scores = Scores(mean, mean, members)
+    plain = _decided_by("backdoor_adjustment", scores).decision
+    moved = scores._replace(decision=mean.flip(-1))
+    torch.testing.assert_close(_decided_by("backdoor_adjustment", moved).decision, plain)
+    shift = torch.log(torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64))
+    calibrated = scores._replace(log_probabilities=torch.log_softmax(mean + shift, -1))
+    found = _decided_by("backdoor_adjustment", calibrated, tau=0.0).decision
+    torch.testing.assert_close(found, torch.logsumexp(torch.log_softmax(members + shift, -1), 0) - math.log(3))
+
+
 def test_temperature_takes_back_a_known_temperature():
     generator = torch.Generator().manual_seed(0)
     z = 2 * torch.randn(20000, 3, generator=generator)

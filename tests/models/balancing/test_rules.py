@@ -6,7 +6,7 @@ from typing import ClassVar
 import pytest
 import torch
 
-from models.balancing.component import Loss, Source, Weigher, hyper
+from models.balancing.component import GradientTransform, Loss, Sampler, Source, Update, Weigher, hyper
 from models.balancing.loss.none import cross_entropy
 from models.balancing.rules import BrokenRule, check
 
@@ -111,3 +111,34 @@ def test_a_broken_method_is_named_with_the_rule_and_the_place(method, rule):
 
 def test_a_sound_method_passes():
     check(Broken)
+
+
+@pytest.mark.parametrize(
+    ("base", "flag", "hook"),
+    [
+        (GradientTransform, "looks_ahead", "look"),
+        (GradientTransform, "constrains", "constrain"),
+        (GradientTransform, "surveys", "survey"),
+        (Weigher, "surveys", "survey"),
+    ],
+)
+def test_a_flag_without_what_it_promises_is_refused_where_the_class_is_defined(base, flag, hook):
+    def does(self, *_):
+        return {}
+
+    with pytest.raises(TypeError, match=f"'hasty' breaks the rule '{flag} promises {hook}'"):
+        type("Hasty", (base,), {"name": "hasty", flag: True})
+    kept = type("Kept", (base,), {"name": "kept", flag: True, hook: does})
+    assert issubclass(type("Heir", (kept,), {"name": "heir"}), base)
+
+
+def test_a_hook_that_no_flag_asks_for_changes_nothing_and_a_sampler_says_how_it_draws():
+    class Plain(GradientTransform):
+        def transform(self, state, gradients, parameters, progress):
+            return Update(gradients, {}, state)
+
+    weight = {"weight": torch.ones(2)}
+    assert Plain().look({}, weight) is weight
+    assert Plain().constrain({}, weight) == {}
+    with pytest.raises(TypeError, match="probabilities"):
+        type("Silent", (Sampler,), {"name": "silent"})()
