@@ -126,6 +126,7 @@ def _fit(
         hidden=params.model.hidden,
         device=device,
         champion=champion.nets if champion is not None else (),
+        recorded=params.resources.recorded_steps,
     )
 
     def progress(epoch: int, _: Any = None) -> None:
@@ -152,6 +153,8 @@ def _fit(
             f"train: the chosen configuration {json.dumps(dict(members[0].values))} of {recipe.name} failed in the refit: "
             f"{'; '.join(failed)}. Leave the recipe out, or narrow its hyperparameters in search.recipes."
         )
+    for note in dict.fromkeys(o.note for o in outcomes if o.note):
+        log.warning("train: %s", note)
     return [o.model for o in outcomes if o.model is not None]
 
 

@@ -67,7 +67,7 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     preprocessor, tables = encode(params, inputs, schema, [pair.recipe for pair in terms.pairs], known)
     plan = Plan(
         budget=1, batch_size=params.model.batch_size, patience=params.model.patience, hidden=params.model.hidden,
-        device=device, champion=known.nets if known else (),
+        device=device, champion=known.nets if known else (), recorded=params.resources.recorded_steps,
     )  # fmt: skip
     warm = Encoded(known.encoding().inputs, known.encoding().target_scale) if known else None
     setting = Setting(

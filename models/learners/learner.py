@@ -30,6 +30,7 @@ class Plan:
     `together` is how many members may train as one program where memory is short; None: all. `over` is asked between
     two steps whether the time is up: an epoch under way then ends where it is. `workers` are the processes that train
     together, where this one is not alone. `champion` are the models that a recipe may start from, of one architecture.
+    `recorded` lets a GPU replay a population's step that was recorded once, in the place of launching all that it consists of.
     """
 
     budget: int
@@ -41,6 +42,7 @@ class Plan:
     over: Callable[[], bool] | None = None
     workers: Workers | None = None
     champion: tuple[Model, ...] = ()
+    recorded: bool = True
 
 
 class Checkpoint(NamedTuple):

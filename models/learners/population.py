@@ -31,6 +31,8 @@ from models.balancing.component import (
 from models.data import Split, Statistics
 from models.learners.batches import columns, effective_batch, numbers, partner_rows, row_order
 from models.learners.branching import averager_of, part_ways
+from models.learners.capture import recorded_steps
+from models.learners.clock import Clock, clocks
 from models.learners.dropout import dropout_levels, kept_units
 from models.learners.judge import validation_losses
 from models.learners.learner import Member, Outcome, Plan
@@ -39,7 +41,7 @@ from models.learners.objective import Columns, Objective, acting, first, gradien
 from models.learners.pool import pool_of
 from models.learners.survey import survey
 from models.learners.transforms import constrain, follow, judged, transformed
-from models.learners.weights import OWN, AdamW, Weights, learning_rate_factor
+from models.learners.weights import OWN, AdamW, Weights
 from models.nets.net import Net
 from models.recipe import Recipe
 
@@ -78,6 +80,7 @@ class Population:
         self.starts = self._starts()
         self.batch = 0
         self.sound = self.all_sound()
+        self.recorded = recorded_steps(self.device, plan.recorded and plan.workers is None)
 
     def _own_parameters(self, generator: torch.Generator) -> dict[str, Tensor]:
         """The parameters of every method that acts at some time, drawn in the order of the slots."""
@@ -198,14 +201,20 @@ class Population:
 
     # --- one epoch --------------------------------------------------------------------------------------------------
 
-    def _step(self, columns: Columns, draws: dict[str, Tensor], done: float, partner: Columns = ()) -> None:
-        """One step of every member on its batch; `done` is the share of training that lies behind it."""
-        progress = torch.tensor(done, device=self.device)
+    def take(self, given: dict[str, Tensor]) -> None:
+        """One step of every member on what is given for it: rows [P, B], rows of partners if any, the clock, and all draws."""
+        draws, guesses = dict(given), self.pool.guesses
+        rows, partners, clock = draws.pop("rows"), draws.pop("partners", None), draws.pop("clock")
+        partner = columns(self.train, partners, guesses) if partners is not None else ()
+        self._step(columns(self.train, rows, guesses), draws, Clock(*clock.unbind()), partner)
+
+    def _step(self, columns: Columns, draws: dict[str, Tensor], clock: Clock, partner: Columns = ()) -> None:
+        """One step of every member on its batch."""
         state = {key: part for key, part in self.state.items() if key not in ("sample", "optimize")}
         if self.row_state:
             place = (torch.arange(len(self.alive), device=self.device)[:, None], columns[5])
             state["weigh"] = {**state["weigh"], **{k: v[place] for k, v in self.row_state.items()}}
-        batch = (columns, partner, draws, progress)
+        batch = (columns, partner, draws, clock)
         views = self.weights.views
         gradients, state = self._gradients(views, state, *batch)
         with torch.no_grad():
@@ -217,10 +226,8 @@ class Population:
             self.state.update(state)
             given = rates = None
             if transform is not None:
-                gradients, given, rates = transformed(self, transform, gradients, progress)
-            epochs = done * self.plan.budget
-            factor = learning_rate_factor((epochs - self.rises) / (self.falls - self.rises))
-            self.optimizer.step(self.weights, self.weights.flatten(gradients), factor, self.mask, given, rates)
+                gradients, given, rates = transformed(self, transform, gradients, clock.progress)
+            self.optimizer.step(self.weights, self.weights.flatten(gradients), clock, self.mask, given, rates)
             if transform is not None and transform.constrains:
                 constrain(self, transform)
             if isinstance(transform, RunningAverage):
@@ -233,20 +240,20 @@ class Population:
         columns: Columns,
         partner: Columns,
         draws: dict[str, Tensor],
-        progress: Tensor,
+        clock: Clock,
     ) -> tuple[dict[str, Tensor], dict[str, State]]:
         """Gradients by parameter [P, …] (per class: [classes + 1, P, …], the last of the penalties), and the next state."""
         hyper = self.acting_hyper()
         members = (views, state, hyper, columns, partner, draws)
         if self.single:
-            loss, following = self.objective(*first((*members, progress[None])))
+            loss, following = self.objective(*first((*members, clock.progress[None])))
             losses, state = loss[None], stacked(following)
         else:
             in_dims = (0, 0, 0, 0, 0, 0, None)
-            losses, state = vmap(self.objective, in_dims=in_dims, randomness="error")(*members, progress)
+            losses, state = vmap(self.objective, in_dims=in_dims, randomness="error")(*members, clock.progress)
             loss = losses.sum(0)
         finite = losses.detach().isfinite().reshape(len(losses), -1).all(-1)
-        self.sound += finite * (self.sound == self.batch)
+        self.sound += finite * (self.sound == clock.batch)
         parts = torch.eye(loss.shape[0], device=self.device) if loss.dim() else None
         taken = gradients_of(loss, list(views.values()), parts, one_by_one=self.plan.workers is not None)
         lead = () if parts is None else loss.shape
@@ -294,14 +301,20 @@ class Population:
             self.net.body.eval()
         self.sound.zero_()
         levels = dropout_levels(self)
+        times = clocks(self, [(self.epoch + step / steps) / self.plan.budget for step in range(steps)])
         for step in range(steps):
             if step and self._over():
                 break
             self.batch = step
-            done = (self.epoch + step / steps) / self.plan.budget
-            partner = columns(self.train, partners[:, step], self.pool.guesses) if partners is not None else ()
-            drawn = {k: v[:, step] for k, v in draws.items()} | kept_units(self, size, levels)
-            self._step(columns(self.train, order[:, step], self.pool.guesses), drawn, done, partner)
+            given = {k: v[:, step] for k, v in draws.items()} | kept_units(self, size, levels)
+            given |= {"rows": order[:, step], "clock": times[step]}
+            if partners is not None:
+                given["partners"] = partners[:, step]
+            if self.recorded is not None:
+                self.recorded.take(self, given)
+            else:
+                self.take(given)
+            self.optimizer.steps += 1
         self.epoch += 1
         self._judge()
 

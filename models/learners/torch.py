@@ -130,7 +130,7 @@ class _NetLearner(Learner):
                 continue
             up = up or any(outcome.stopped for outcome in outcomes)
             for position, outcome in zip(positions, outcomes, strict=True):
-                outcome.note = note
+                outcome.note = note or outcome.note
                 finished[position] = _ready(outcome, recipe, members[position], train)
             del waiting[0]
         rows = ended_on(recipe, train)
@@ -160,7 +160,13 @@ class _NetLearner(Learner):
                 report(population)
         except TimeIsUp:
             population.stop()
-        return averaged(population)
+        found = averaged(population)
+        refused = population.recorded.refused if population.recorded is not None else None
+        for outcome in found if refused is not None else []:
+            outcome.note = (
+                f"a step could not be recorded for replay, and its operations were launched one by one ({refused})"
+            )
+        return found
 
     def cannot_start(
         self, recipe: Recipe, models: Sequence[Model], inputs: Input, outputs: int, plan: Plan

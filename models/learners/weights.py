@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from models.nets.net import Net
+
+if TYPE_CHECKING:
+    from models.learners.clock import Clock
 
 OWN = "own."
 """How the names of the parameters begin that belong to a method and not to the net."""
@@ -37,12 +41,16 @@ class Weights:
         self.flat = torch.stack(rows).to(device)
         self.views = self._views()
         self.frozen = {name for name, value in nets[0].named_parameters() if not value.requires_grad}
+        self._masks: dict[frozenset[str], Tensor] = {}
         self.decays = self.mask({name for name, shape in self.shapes.items() if len(shape) > 1} - nets[0].undecayed)
 
     def mask(self, names: set[str]) -> Tensor:
-        """1 where a parameter of these names lies in the buffer, else 0: [N]."""
-        parts = [torch.full((shape.numel(),), float(name in names)) for name, shape in self.shapes.items()]
-        return torch.cat(parts).to(self.flat.device)
+        """1 where a parameter of these names lies in the buffer, else 0: [N]; made once, and not to be changed."""
+        key = frozenset(names)
+        if key not in self._masks:
+            parts = [torch.full((shape.numel(),), float(name in names)) for name, shape in self.shapes.items()]
+            self._masks[key] = torch.cat(parts).to(self.flat.device)
+        return self._masks[key]
 
     def trained(self, prefix: str) -> set[str] | None:
         """The names that a phase with this `trains` trains; None for all. Methods' own parameters always train."""
@@ -99,32 +107,30 @@ class AdamW:
         self,
         weights: Weights,
         gradient: Tensor,
-        factor: float,
+        clock: Clock,
         mask: Tensor | None,
         given: tuple[Tensor, Tensor] | None = None,
         rates: Tensor | None = None,
     ) -> None:
-        """One update; `factor` scales the learning rates, `mask` [N] names what is trained.
+        """One update; the clock's factor scales the learning rates, `mask` [N] names what is trained. Whoever steps counts.
 
         `given` are directions [P, N] that a method gives, and where [N] they stand in the place of AdamW's own; `rates`
         [P, N] are its factors on the learning rate.
         """
-        self.steps += 1
         self.first.lerp_(gradient, 1 - self.BETA1)
         self.second.mul_(self.BETA2).addcmul_(gradient, gradient, value=1 - self.BETA2)
-        correction1, correction2 = 1 - self.BETA1**self.steps, 1 - self.BETA2**self.steps
-        direction = self.second.sqrt().div_(math.sqrt(correction2)).add_(self.EPSILON)
+        direction = self.second.sqrt().div_(clock.second).add_(self.EPSILON)
         torch.div(self.first, direction, out=direction)
         if given is not None:
-            direction = torch.where(given[1] > 0, given[0] * correction1, direction)
-        rate = self.rate * factor
+            direction = torch.where(given[1] > 0, given[0] * clock.first, direction)
+        rate = self.rate * clock.factor
         if rates is not None:
             rate = rate * rates
         shrink = 1 - rate * self.decay * weights.decays
         if mask is not None:
             direction.mul_(mask)
             shrink = shrink * mask + (1 - mask)
-        weights.flat.mul_(shrink).sub_(direction.mul_(rate / correction1))
+        weights.flat.mul_(shrink).sub_(direction.mul_(rate / clock.first))
 
     def keep(self, members: Tensor) -> None:
         """Drop all members but these positions."""

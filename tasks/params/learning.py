@@ -137,6 +137,11 @@ class Resources(Section):
     concurrent_trials: Count | None = Field(None, description="Trials at once. Null: as many as the cores allow.")
     cpus_per_trial: Annotated[float, Field(gt=0)] = 1.0
     gpus_per_trial: Annotated[float, Field(ge=0)] = 0.5
+    recorded_steps: bool = Field(
+        True,
+        description="On a GPU, record a step of the training of nets and replay it (CUDA graphs), in the place of launching "
+        "its operations one by one. What cannot be recorded is not, and the log says so.",
+    )
     workers: Count = Field(
         1,
         description="Processes that train the chosen configuration together, if it is a net: each has the cores of a trial, "

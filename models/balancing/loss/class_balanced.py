@@ -24,7 +24,8 @@ def effective_number_weights(class_counts: Tensor, beta: float | Tensor) -> Tens
     beta 0 weighs all classes alike; beta -> 1 tends to inverse frequency. 1 - beta^n is computed as -expm1(n log beta)
     so that it keeps its digits for beta near 1.
     """
-    beta = torch.as_tensor(beta, dtype=class_counts.dtype, device=class_counts.device)
+    # Made on the device: a copy from the host could not be recorded with a step.
+    beta = beta.to(class_counts) if isinstance(beta, Tensor) else class_counts.new_full((), beta)
     counts = class_counts.clamp(min=1)
     effective = -torch.expm1(counts * torch.log(beta.clamp(min=1e-30)))
     raw = (1 - beta) / effective

@@ -18,6 +18,7 @@ from models.data import Split, Statistics, one_hot
 from models.errors import InputError
 from models.learners import weights as weights_module
 from models.learners.batches import columns, row_order
+from models.learners.clock import Clock, clocks
 from models.learners.learner import Input, Member, Plan
 from models.learners.population import Population
 from models.learners.torch import MLP, _runs, build_net
@@ -63,6 +64,10 @@ def named(made, prefix):
     return {k: v.detach().clone() for k, v in made.weights.views.items() if k.startswith(prefix)}
 
 
+def clock(made, done):
+    return Clock(*clocks(made, [done])[0])
+
+
 HALF = {"schedule": {"crt": {"start": 0.5}}}
 
 
@@ -71,9 +76,9 @@ def test_crt_begins_a_training_of_a_new_classifier_on_the_old_representation(cou
     made, factors = population(HALF, count), []
     step = weights_module.AdamW.step
 
-    def recorded(self, weights, gradient, factor, mask, *given):
-        factors.append((factor, self.steps, float(gradient.abs().max())))
-        step(self, weights, gradient, factor, mask, *given)
+    def recorded(self, weights, gradient, clock, mask, *given):
+        factors.append((float(clock.factor), self.steps, float(gradient.abs().max())))
+        step(self, weights, gradient, clock, mask, *given)
 
     monkeypatch.setattr(weights_module.AdamW, "step", recorded)
     for _ in range(2):
@@ -178,7 +183,7 @@ def test_every_training_row_has_a_dual_of_its_own():
         rows = order[member, 0]
         logits = net(TRAIN.numeric[rows], TRAIN.categorical[rows])
         losses.append(cross_entropy(logits, one_hot(TRAIN.labels[rows], 2)).detach())
-    made._step(columns(made.train, order[:, 0]), {}, 0.0)
+    made._step(columns(made.train, order[:, 0]), {}, clock(made, 0.0))
     for member in range(2):
         expected = torch.zeros(320)
         expected[order[member, 0]] = (0.5 * (losses[member] - 0.1)).clamp(min=0)
@@ -193,10 +198,10 @@ def test_gradients_by_class_are_those_of_the_mean_loss_of_each_class(count, regu
     made.enter(0)
     captured = {}
     monkeypatch.setattr(
-        made.optimizer, "step", lambda weights, gradient, factor, mask, given, rates: captured.update(given=given)
+        made.optimizer, "step", lambda weights, gradient, clock, mask, given, rates: captured.update(given=given)
     )
     rows = row_order(made, 1, 32)[:, 0]
-    made._step(columns(made.train, rows), {}, 0.3)
+    made._step(columns(made.train, rows), {}, clock(made, 0.3))
     for member in range(count):
         net = build_net(made.architecture, 10 + member)
         parameters = {k: v.detach().requires_grad_() for k, v in net.named_parameters()}
