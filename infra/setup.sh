@@ -34,12 +34,18 @@ if command -v flock >/dev/null; then
     [ -e "$stamp" ] && exit 0
 fi
 
-if ! .venv/bin/python -c '' 2>/dev/null; then
+# A .venv that was left half made has a python, but nothing that installs.
+has() { .venv/bin/python -m "$1" --version >/dev/null 2>&1; }
+if ! has uv && ! has pip; then
     echo "set-up: creating .venv with $($python --version)"
     rm -rf .venv
-    "$python" -m venv .venv
+    "$python" -m venv .venv || {
+        rm -rf .venv
+        echo "set-up: $python makes no virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2
+        exit 1
+    }
 fi
-.venv/bin/python -m uv --version >/dev/null 2>&1 || .venv/bin/python -m pip install --quiet 'uv>=0.9'
+has uv || .venv/bin/python -m pip install --quiet 'uv>=0.9'
 
 # uv reads its own variables where pip reads others.
 [ -n "${PIP_INDEX_URL:-}" ] && export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}
