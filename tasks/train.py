@@ -30,6 +30,7 @@ from tasks.learned import write_learned
 from tasks.params import Params
 from tasks.parts import read_rows, read_schema, rehearsed, rows_of, training_rows, unlabelled_rows
 from tasks.scoring import device_of, validation_metrics
+from tasks.search import relay
 from tasks.search.entrants import entrant
 from tasks.stage import Paths, Stage, read_json, replacing, write_json
 
@@ -41,6 +42,9 @@ SAID = 15
 
 def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     """Write predictor/ (safetensors + JSON), which rows it learned, and summary.json with the spread over the seeds."""
+    if relay.is_outside(params.resources) and params.resources.workers > 1:
+        relay.carry_out("tasks.train", params, inputs, outputs)
+        return
     choice = read_json(inputs["choice"])
     recipe = entrant(params.search, choice["recipe"]).with_values(choice["values"])
     schema, rows = read_schema(inputs["rows"].parent), read_rows(inputs["rows"].parent)

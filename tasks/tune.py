@@ -18,6 +18,7 @@ from tasks.parts import read_rows, read_schema, rows_of
 from tasks.progress import Unit, measured
 from tasks.remote import remote_of_environment
 from tasks.scoring import device_of
+from tasks.search import relay
 from tasks.search.board import Board
 from tasks.search.campaign import Course, Record, Result, Terms
 from tasks.search.choice import Goal
@@ -49,6 +50,9 @@ LEARNED_FROM = "champion"
 
 def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     """Write trials.json, every configuration with its results, and choice.json."""
+    if relay.is_outside(params.resources):
+        relay.carry_out("tasks.tune", params, inputs, outputs)
+        return
     began = time.monotonic()
     schema = read_schema(inputs["rows"].parent)
     rows, split = inputs["rows"].parent, inputs["split"].parent

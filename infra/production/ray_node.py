@@ -1,8 +1,9 @@
 """One node of a Ray cluster on the loopback interface, until it is told to end: `ray start` insists on other interfaces.
 
-    python -m infra.production.ray_node (--head | --worker) PORT CPUS FOLDER
+    python -m infra.production.ray_node (--head | --worker) PORT CPUS FOLDER [CLIENT_PORT]
 
-What Ray's own test clusters do (`ray.cluster_utils`), one process per node, so that each can be stopped by itself.
+What Ray's own test clusters do (`ray.cluster_utils`), one process per node, so that each can be stopped by itself. A head with a
+CLIENT_PORT lets machines in that are no nodes (`ray://`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ POLL_SECONDS = 1.0
 
 def main() -> int:
     """Start the node; 0 when it was told to end, 1 when a process of it died."""
-    role, port, cpus, folder = sys.argv[1:]
+    role, port, cpus, folder, *client = sys.argv[1:]
     # Read when Ray is imported: it then says 127.0.0.1 where it would look for the address of this machine.
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     from ray._private.node import Node
@@ -41,6 +42,10 @@ def main() -> int:
     head = role == "--head"
     if head:
         settings.update_if_absent(gcs_server_port=int(port), temp_dir=str(Path(folder)))
+        if client:
+            # It starts a process per client from one with gRPC's threads, whose handlers of forks end some of them at birth.
+            os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+            settings.update_if_absent(ray_client_server_port=int(client[0]))
     else:
         settings.update_if_absent(gcs_address=f"{HOST}:{port}", redis_address=f"{HOST}:{port}")
     node = Node(settings, head=head, shutdown_at_exit=True, spawn_reaper=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from models.errors import InputError
 from tasks.params.data import Check, Data, Resample, Sensitive, Split, Target
@@ -56,10 +56,28 @@ class Params(Section):
 
     def only(self, sections: Iterable[str]) -> Params:
         """A view that has these sections alone; reading another is a defect of the stage and raises."""
-        view = Params.model_construct(_fields_set=set(sections), **{s: getattr(self, s) for s in sections})
-        for missing in set(Params.model_fields) - set(sections):
-            view.__dict__.pop(missing, None)
-        return view
+        return _view({s: getattr(self, s) for s in sections})
+
+    def sections(self) -> dict[str, Any]:
+        """The sections that this view has, as JSON; `of_sections` makes the same view of them elsewhere."""
+        return {name: kind.dump_python(self.__dict__[name], mode="json") for name, kind in _kinds(self.__dict__)}
+
+    @staticmethod
+    def of_sections(sections: Mapping[str, Any]) -> Params:
+        """The view that `sections` was made of."""
+        return _view({name: kind.validate_python(sections[name]) for name, kind in _kinds(sections)})
+
+
+def _view(sections: Mapping[str, Any]) -> Params:
+    view = Params.model_construct(_fields_set=set(sections), **sections)
+    for missing in set(Params.model_fields) - set(sections):
+        view.__dict__.pop(missing, None)
+    return view
+
+
+def _kinds(sections: Mapping[str, Any]) -> list[tuple[str, TypeAdapter[Any]]]:
+    kinds: dict[str, Any] = {name: field.annotation for name, field in Params.model_fields.items()}
+    return [(name, TypeAdapter(kinds[name])) for name in kinds if name in sections]
 
 
 SECTIONS = tuple(Params.model_fields)

@@ -151,17 +151,15 @@ class Resources(Section):
     ray: str = Field(
         "auto",
         description="Where trials run. auto: on the cluster that RAY_ADDRESS names, else on this machine; local: on this "
-        "machine; or HOST:PORT of the head of a cluster that this machine is a node of.",
+        "machine; HOST:PORT of the head of a cluster that this machine is a node of; or ray://HOST:PORT, the client server "
+        "of a cluster that it is no node of.",
     )
 
     @field_validator("ray")
     @classmethod
     def _is_an_address(cls, ray: str) -> str:
-        if ray.startswith("ray://"):
+        if ray not in ("auto", "local") and re.fullmatch(r"(ray://)?([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}", ray) is None:
             raise ValueError(
-                "the search follows its trials from within the cluster, which Ray's client for machines outside of it "
-                "does not allow: run it (or the worker that runs it) on a node, and give HOST:PORT of the head"
+                "write auto, local, HOST:PORT of a cluster's head, or ray://HOST:PORT of its client server"
             )
-        if ray not in ("auto", "local") and re.fullmatch(r"[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", ray) is None:
-            raise ValueError("write auto, local, or HOST:PORT of a cluster's head")
         return ray
