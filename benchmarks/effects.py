@@ -51,7 +51,7 @@ class Terms:
         kind = KINDS[problem]
         epochs = max(1, round((kind.passes if passes is None else passes) * self.epochs))
         budget, hidden = self.rounds if name == "trees" else epochs, kind.layers or self.hidden
-        return Plan(budget, batch_size=kind.batch, patience=epochs, hidden=hidden)
+        return Plan(budget, batch_size=kind.batch, patience=epochs, hidden=hidden, to_the_end=kind.to_the_end)
 
 
 @dataclass(frozen=True)

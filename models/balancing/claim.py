@@ -27,7 +27,7 @@ PROBLEMS: Mapping[Problem, str] = {
     "group_gap": "two groups whose labels and features differ, so that a plain model treats them unequally",
     "shown_group": "two groups as in `group_gap`, and a column that says which one a row is of",
     "rare_in_group": "two groups, in one of which positives are rare, so that one threshold misses them there",
-    "noisy_labels": "a share of the training labels is wrong",
+    "noisy_labels": "a third of the training labels is wrong, and a wide net trains until it has learned them by heart",
     "overconfident": "few training rows and a net that learns them by heart",
     "overconfident_tail": "long-tailed classes, and rows to judge that are noisier than those that a net learned from",
     "subclasses": "classes made of common and rare clusters that nobody names",

@@ -31,6 +31,7 @@ class Plan:
     two steps whether the time is up: an epoch under way then ends where it is. `workers` are the processes that train
     together, where this one is not alone. `champion` are the models that a recipe may start from, of one architecture.
     `recorded` lets a GPU replay a population's step that was recorded once, in the place of launching all that it consists of.
+    A net trains `to_the_end` where its last epoch is kept, whatever validation rows say of it.
     """
 
     budget: int
@@ -43,6 +44,7 @@ class Plan:
     workers: Workers | None = None
     champion: tuple[Model, ...] = ()
     recorded: bool = True
+    to_the_end: bool = False
 
 
 class Checkpoint(NamedTuple):

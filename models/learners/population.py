@@ -335,7 +335,7 @@ class Population:
             losses, sound = validation_losses(self), self.sound.cpu()
             if self.plan.workers is not None:
                 losses = self.plan.workers.as_first(losses)
-            better = losses < self.best_loss
+            better = losses.isfinite() if self.plan.to_the_end else losses < self.best_loss
             chosen = better.to(self.device)
             self.best = torch.where(chosen[:, None], self.weights.flat, self.best)
         if self.single and bool(better[0]):

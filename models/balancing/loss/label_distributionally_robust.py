@@ -59,7 +59,9 @@ class LabelDistributionallyRobust(Loss):
     name: ClassVar[str] = "ldr_kl"
     formula: ClassVar[str] = "L = l log((1/C) sum_k exp((z_k - z_y + m [k != y]) / l))"
     source: ClassVar[Source] = SOURCE
-    claim: ClassVar[Claim] = Claim("is robust to wrong labels", "noisy_labels", "accuracy")
+    claim: ClassVar[Claim] = Claim(
+        "is robust to wrong labels at a large temperature", "noisy_labels", "accuracy", values={"temperature": 10.0}
+    )
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, C] -> loss per row [B]."""
@@ -83,7 +85,9 @@ class AdaptiveLabelDistributionallyRobust(Loss):
         "L = max_l l log((1/C) sum_k exp((z_k - z_y + m [k != y]) / l)) - a (l - l0)^2 / 2, a = price log C / l0"
     )
     source: ClassVar[Source] = SOURCE
-    claim: ClassVar[Claim] = Claim("resists wrong labels", "noisy_labels", "accuracy")
+    claim: ClassVar[Claim] = Claim(
+        "resists wrong labels from a large temperature on", "noisy_labels", "accuracy", values={"start": 10.0}
+    )
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, C] -> loss per row [B]."""

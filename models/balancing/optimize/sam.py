@@ -41,7 +41,7 @@ class SAM(GradientTransform):
             "arXiv:2212.13827",
         ),
     )
-    claim: ClassVar[Claim] = Claim("is robust to wrong labels", "noisy_labels", "accuracy")
+    claim: ClassVar[Claim] = Claim("is robust to wrong labels", "noisy_labels", "accuracy", values={"radius": 0.5})
 
     def look(self, gradients: State, parameters: State) -> State:
         """The parameters a step of length `radius` uphill."""

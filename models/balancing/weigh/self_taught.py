@@ -15,6 +15,9 @@ HIDDEN = 16
 SIGNS = 4
 """What the rescaling function is told of a row."""
 
+PACE = 10.0
+"""By how much the function's output moves faster than a layer of the net does: it must know a wrong label before the net has learned it."""
+
 
 def signs(logits: Tensor, targets: Tensor, losses: Tensor) -> Tensor:
     """What the model shows of a row [B, 4]: its loss (squashed), entropy, the probability of its target, and the largest."""
@@ -27,7 +30,7 @@ def signs(logits: Tensor, targets: Tensor, losses: Tensor) -> Tensor:
 def rescaling(state: State, seen: Tensor) -> Tensor:
     """Signs [B, 4] -> the trust in each row [B] in (0, 1), by the rescaling function's parameters."""
     hidden = torch.tanh(seen @ state["hidden"].T + state["hidden_bias"])
-    return torch.sigmoid(hidden @ state["output"] + state["output_bias"])
+    return torch.sigmoid(PACE * (hidden @ state["output"] + state["output_bias"]))
 
 
 def meta_gradient(logits: Tensor, targets: Tensor, features: Tensor, validation: Tensor) -> Tensor:
@@ -56,7 +59,7 @@ class SelfTaught(Weigher):
 
     name: ClassVar[str] = "self_taught"
     formula: ClassVar[str] = (
-        "w_i ~ v(loss_i, entropy_i, p_i), v learned by d/dv_i of the loss, after a step, of rows drawn with probability v"
+        "w_i = v_i / mean v, v = v(loss_i, entropy_i, p_i) learned by d/dv_i of the loss, after a step, of rows drawn with probability v"
     )
     source: ClassVar[Source] = Source(
         "Learning from Noisy Labels via Self-Taught On-the-Fly Meta Loss Rescaling",
@@ -86,7 +89,10 @@ class SelfTaught(Weigher):
         trust = rescaling(state, signs(logits, batch.targets, losses))
         fixed = trust.detach()
         validation = (state["uniforms"] < fixed).to(fixed.dtype)
+        weights = fixed / fixed.mean()
         meta = meta_gradient(logits, batch.targets, features, validation)
+        # Weights have mean 1, so more trust in a row is less weight of all others. Were that left out, trust would rise in
+        # every row, since a step on almost any row helps.
+        by_trust = (meta - (weights * meta).mean()) / fixed.mean()
         # The loop multiplies a weight by its row's loss: so divided, what the function learns by is the meta gradient.
-        taught = (trust - fixed) * meta / losses.clamp(min=1e-6)
-        return fixed / fixed.mean() + taught, state
+        return weights + (trust - fixed) * by_trust / losses.clamp(min=1e-6), state

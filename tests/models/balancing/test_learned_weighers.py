@@ -9,7 +9,7 @@ from models.balancing.loss.weighted_ce import inverse_frequency
 from models.balancing.probe import case
 from models.balancing.weigh.group_dro import group_dro
 from models.balancing.weigh.raking import raked, tempered_shares
-from models.balancing.weigh.self_taught import meta_gradient
+from models.balancing.weigh.self_taught import meta_gradient, rescaling, signs
 from models.balancing.weigh.vulnerability_aware import forgetting, vulnerable
 from models.data import one_hot
 
@@ -95,7 +95,10 @@ def test_the_rescaling_function_learns_by_the_meta_gradient_and_begins_with_equa
     uniforms = torch.rand(16, generator=torch.Generator().manual_seed(1))
     weights, _ = part.weigh({**state, "uniforms": uniforms}, losses, batch, given.progress)
     close(weights.detach(), torch.ones(16))
-    (gradient,) = torch.autograd.grad((weights * losses).sum(), state["output_bias"])
     marked = (uniforms < 0.5).float()
     meta = meta_gradient(given.logits, batch.targets, batch.features, marked)
-    close(gradient, (0.25 * meta).sum()[None])
+    trust = rescaling(state, signs(given.logits, batch.targets, losses))
+    found = torch.autograd.grad((weights * losses).sum(), list(state.values()), retain_graph=True)
+    expected = torch.autograd.grad((trust / trust.mean() * meta).sum(), list(state.values()))
+    for one, other in zip(found, expected, strict=True):
+        close(one, other)
