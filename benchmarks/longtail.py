@@ -33,7 +33,7 @@ METRICS = {
 }  # fmt: skip
 ON_CPU = tuple(name for name in RECIPES if name not in ("crt", "mixup_drw", "mislas"))
 DATA = ("mnist-lt", "cifar10-lt")
-CPU_ROWS, CPU_EPOCHS, CPU_HELD_OUT, CPU_TEST = 300, 4, 200, 800
+CPU_ROWS, CPU_EPOCHS, CPU_HELD_OUT, CPU_TEST = 240, 4, 100, 500
 """Where there is no GPU: training rows at most, epochs, held-out rows that judge each epoch, and test rows."""
 GPU_EPOCHS = 200
 BATCH, CPU_BATCH = 128, 64

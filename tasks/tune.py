@@ -44,6 +44,13 @@ CODE = ("models", "tasks/search", "tasks/champion.py", "tasks/tune.py", "tasks/p
 SENDING_SECONDS = 5.0
 """For so long a search that is stopped waits until the remote has its last results."""
 
+PROCESSES_PAY = 25.0
+"""Seconds that must be left for it to pay to start Ray and the processes of trials.
+
+On two cores their start and end take seven to twelve seconds, in which nothing is trained; from then on they train about
+half as much again as this process with all cores.
+"""
+
 LEARNED_FROM = "champion"
 """The key of a trial, and of the choice, that names the version which it learned from; absent where it learned from none."""
 
@@ -138,21 +145,24 @@ def _first(board: Board, setting: Setting, tables: dict[str, Table]) -> float:
     """In a search by time, the first training, here and now; gives how long scoring one trial takes.
 
     Whatever happens to the processes from then on, and however long they take to start, the search can end in time with a
-    valid model. A training that breaks is left to them, as they can try it again.
+    valid model. Trainings go on here while so little time is left that starting processes would not pay. One that breaks is
+    left to them, as they can try it again.
     """
-    run = None if board.limit is None or board.any_sound else board.next()
-    if run is None:
-        return SCORING_SECONDS
-    deadline = Deadline(time.time() + (board.seconds_left or 0.0))
-    log.info("search: training %s on %s first", run.pair.recipe.name, run.pair.learner)
-    try:
-        results = carry_out(Job.of(run), setting, lambda name: tables[name].split(), deadline=deadline)
-    except (RuntimeError, DeviceLostError) as error:
-        log.warning("search: %s; it is tried again", error)
-        board.under_way.discard(run.name)
-    else:
+    pace, alone = SCORING_SECONDS, board.limit is not None and not board.any_sound
+    while alone and not board.over and (run := board.next()) is not None:
+        deadline = Deadline(time.time() + (board.seconds_left or 0.0), pace=pace)
+        place = "here" if board.any_sound else "first"
+        log.info("search: training %s on %s %s", run.pair.recipe.name, run.pair.learner, place)
+        try:
+            results = carry_out(Job.of(run), setting, lambda name: tables[name].split(), deadline=deadline)
+        except (RuntimeError, DeviceLostError) as error:
+            log.warning("search: %s; it is tried again", error)
+            board.under_way.discard(run.name)
+            break
         board.record(run.name, results)
-    return deadline.pace
+        pace = deadline.pace
+        alone = (board.seconds_left or 0.0) < PROCESSES_PAY
+    return pace
 
 
 def _state(outputs: Paths) -> Path:

@@ -24,6 +24,7 @@ from models.balancing.discovery import catalogue
 from models.balancing.loss.none import cross_entropy
 from models.errors import EquipoiseError
 from models.schema import Attribute, Column, Schema, Target
+from tasks import tune
 from tasks.params import Resources, parse_params
 from tasks.search import tuner
 from tasks.search.cluster import cluster
@@ -366,15 +367,26 @@ def test_without_its_accelerator_a_search_ends_and_goes_on_from_its_checkpoint(f
     assert 0 < (lost / "calls").stat().st_size < whole
 
 
-def test_a_search_by_time_ends_with_a_valid_choice_and_says_that_the_clock_ended_it(four_cores, tmp_path):
+@pytest.mark.parametrize(
+    ("minutes", "alone"), [(0.2, False), (0.1, True)], ids=["processes", "too short for processes"]
+)
+def test_a_search_by_time_ends_with_a_valid_choice_and_says_that_the_clock_ended_it(
+    four_cores, tmp_path, monkeypatch, minutes, alone
+):
     root = write_data(tmp_path)
-    STAGE.execute(params(at_once=2, budget={"minutes": 0.2}), root)
+    # With so little time the search trains in its own process, unless that is said to be too much already.
+    if alone:
+        monkeypatch.setattr(tune, "cluster", lambda *given: pytest.fail("processes were started"))
+    else:
+        monkeypatch.setattr(tune, "PROCESSES_PAY", 0.0)
+    STAGE.execute(params(at_once=2, budget={"minutes": minutes}), root)
     trials, choice = (json.loads(text) for text in outputs(root))
     assert trials["wall_clock_limited"]
     # What the clock gave up before its first result is no trial; those that are keep their numbers.
     numbers = [t["trial"] for t in trials["trials"]]
     assert numbers == sorted(set(numbers))
     assert trials["trials"][0]["recipe"] == "none"
+    assert len(trials["trials"]) > 1 or not alone
     assert all(t["rungs"] for t in trials["trials"])
     (chosen,) = [t for t in trials["trials"] if t["trial"] == choice["trial"]]
     assert chosen["metrics"] == choice["metrics"]
