@@ -198,6 +198,15 @@ def spurious(g: torch.Generator, n: int, part: str) -> Drawn:
     return Drawn(torch.cat([core[:, None], spur[:, None], normal(g, n, 4)], 1), labels, groups)
 
 
+def hidden_group(g: torch.Generator, n: int, part: str) -> Drawn:
+    """A column that agrees with the class but in a small group (6% of the rows), and one that tells nineteen rows of twenty."""
+    labels = drawn_classes(g, n, torch.ones(2))
+    groups = (torch.rand(n, generator=g) < 0.06).long()
+    sign = 2.0 * labels - 1
+    core, spur = sign + 0.6 * normal(g, n), 1.5 * sign * (1 - 2 * groups) + 0.5 * normal(g, n)
+    return Drawn(torch.cat([core[:, None], spur[:, None], normal(g, n, 4)], 1), labels, groups)
+
+
 def group_gap(g: torch.Generator, n: int, part: str) -> Drawn:
     """Two groups (65 and 35%) that a column betrays; the second is positive less often for the same merit."""
     groups = (torch.rand(n, generator=g) < 0.35).long()
@@ -214,10 +223,10 @@ def shown_group(g: torch.Generator, n: int, part: str) -> Drawn:
 
 
 def rare_in_group(g: torch.Generator, n: int, part: str) -> Drawn:
-    """Two groups (65 and 35%) that a column betrays; half of the first is positive, of the second one row in nine."""
-    groups = (torch.rand(n, generator=g) < 0.35).long()
+    """Two groups of one size that a column betrays; half of the first is positive, of the second one row in six."""
+    groups = (torch.rand(n, generator=g) < 0.5).long()
     merit, proxy = normal(g, n, 3), (2.0 * groups - 1) + 0.8 * normal(g, n)
-    odds = 2.2 * merit.sum(1) / 3**0.5 - 3.2 * groups
+    odds = 1.3 * merit.sum(1) / 3**0.5 - 2.0 * groups
     labels = (torch.rand(n, generator=g) < torch.sigmoid(odds)).long()
     return Drawn(torch.cat([merit, proxy[:, None], normal(g, n, 2)], 1), labels, groups)
 
@@ -313,6 +322,7 @@ KINDS: Mapping[Problem, Kind] = {
     "overconfident": Kind(overconfident, "binary", 2),
     "overconfident_tail": Kind(overconfident_tail, "multiclass", 4),
     "subclasses": Kind(subclasses, "binary", 2, groups=2, hidden=True),
+    "hidden_group": Kind(hidden_group, "binary", 2, groups=2, hidden=True),
     "rare_values": Kind(rare_values, "regression", 5),
     "multilabel_tail": Kind(multilabel_tail, "multilabel", 7),
     "ordered_tail": Kind(ordered_tail, "ordinal", 5),

@@ -34,7 +34,9 @@ class FromFakeToReal(Schedule):
         2023,
         "arXiv:2308.04553",
     )
-    claim: ClassVar[Claim] = Claim("frees the representation of a spurious feature", "spurious", "worst_group_accuracy")
+    claim: ClassVar[Claim] = Claim(
+        "frees the representation of a spurious feature", "spurious", "worst_group_accuracy", {"start": 0.9}
+    )
 
     def objection(self, recipe: Recipe) -> str | None:
         """There must be synthetic rows to begin with."""

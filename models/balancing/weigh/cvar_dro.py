@@ -31,7 +31,9 @@ class CVaRDRO(Weigher):
         2020,
         "arXiv:2010.05893",
     )
-    claim: ClassVar[Claim] = Claim("serves rows of large loss, whoever they are", "subclasses", "worst_group_accuracy")
+    claim: ClassVar[Claim] = Claim(
+        "serves rows of large loss, whoever they are", "hidden_group", "worst_group_accuracy", {"share": 0.1}
+    )
 
     def weigh(self, state: State, losses: Tensor, batch: Batch, progress: Tensor) -> tuple[Tensor, State]:
         """Losses [B] -> weights [B]."""

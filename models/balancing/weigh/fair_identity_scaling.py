@@ -40,7 +40,9 @@ class FairIdentityScaling(Weigher):
         2023,
         "arXiv:2310.02492",
     )
-    claim: ClassVar[Claim] = Claim("serves the groups and rows of large loss", "spurious", "worst_group_accuracy")
+    claim: ClassVar[Claim] = Claim(
+        "lowers the loss of groups and rows where it is large", "spurious", "worst_group_log_loss", {"share": 0.1}
+    )
 
     def parameters(self, statistics: Statistics, features: int, generator: torch.Generator) -> State:
         """A number for each group, all alike at first."""
