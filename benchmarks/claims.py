@@ -18,7 +18,7 @@ import torch
 from benchmarks.effects import Effect, Terms, effect
 from benchmarks.table import RESULTS, Cell, Figures, publish_figures, read
 from models.balancing.base import Component
-from models.balancing.claim import LESS_IS_BETTER, PROBLEMS
+from models.balancing.claim import LESS_IS_BETTER, PROBLEMS, claim_of
 from models.balancing.discovery import catalogue, component
 from models.errors import EquipoiseError
 from tasks.stage import replacing
@@ -99,6 +99,8 @@ def page(result: Figures) -> str:
             lines += ["", f"## `{problem}`: {about}", "", "| method | claim | figure | without | with | gain | claim |",
                       "|---|---|---|---|---|---|---|"]  # fmt: skip
             lines += [_line(row) for row in rows]
+            remarks = [f"- `{row['method']}`: {remark}." for row in rows if (remark := _remark(row))]
+            lines += ["", *remarks] if remarks else []
     rest = [dict(zip(COLUMNS, row, strict=True)) for row in result.rows if row[10] == "not measured"]
     if rest:
         lines += ["", "## Not measured", ""]
@@ -115,6 +117,11 @@ def _summary(result: Figures) -> str:
         + (f"; {owed} methods are not measured here yet" if owed else "")
         + "."
     )
+
+
+def _remark(row: Mapping[str, Cell]) -> str:
+    """Why a claim does not hold, where that is known."""
+    return claim_of(component(str(row["method"]))).remark if row["holds"] == "does not hold" else ""
 
 
 def _line(row: Mapping[str, Cell]) -> str:

@@ -91,7 +91,7 @@ def effect(method: type[Component], terms: Terms) -> Effect:
     Configurations of the method are compared on validation rows, over all draws together; the figures are of test rows.
     """
     claim, plain, recipe, name = _compared(method)
-    tried = _configurations(recipe, terms.tries)
+    tried = _configurations(recipe, plain, terms.tries)
     before, after = [], []
     for seed in terms.seeds:
         before.append(_figures(plain, [({}, seed)], claim, seed, terms, name)[0])
@@ -142,10 +142,12 @@ def _learner(recipe: Recipe, image: bool) -> str:
     raise EquipoiseError(f"no learner takes '{recipe.name}'")
 
 
-def _configurations(recipe: Recipe, tries: int) -> tuple[dict[str, Any], ...]:
-    """The defaults, and draws from what the search would try; texts stay at their default."""
+def _configurations(recipe: Recipe, plain: Recipe, tries: int) -> tuple[dict[str, Any], ...]:
+    """The defaults, and draws from what the search would try; texts stay at their default, and partners as they are without it."""
     rng = np.random.default_rng(0)
-    space = {k: r for k, r in recipe.space().items() if not isinstance(r.default, str)}
+    partners = {(key, part.name) for key, part in plain.components().items()}
+    own = {key for key, part in recipe.components().items() if (key, part.name) not in partners}
+    space = {k: r for k, r in recipe.space().items() if not isinstance(r.default, str) and k.rpartition(".")[0] in own}
     found: list[dict[str, Any]] = [{}]
     for _ in range(tries if space else 0):
         values: dict[str, Any] = {}

@@ -78,6 +78,19 @@ def long_tail(g: torch.Generator, n: int, part: str) -> Drawn:
     return Drawn(centres[labels] + normal(g, n, width), labels, torch.zeros_like(labels))
 
 
+def separable_tail(g: torch.Generator, n: int, part: str) -> Drawn:
+    """Ten classes, each of three clusters in 16 dimensions that hardly overlap; the largest has 100 times the rows of the smallest.
+
+    A net fits every training row of them, the rare classes' few among these.
+    """
+    classes, width, clusters = 10, 16, 3
+    centres = torch.randn(classes, clusters, width, generator=torch.Generator().manual_seed(4))
+    centres = 4.0 * centres / centres.norm(dim=-1, keepdim=True)
+    labels = drawn_classes(g, n, 100.0 ** (-torch.arange(classes) / (classes - 1)))
+    cluster = torch.randint(clusters, (n,), generator=g)
+    return Drawn(centres[labels, cluster] + normal(g, n, width), labels, torch.zeros_like(labels))
+
+
 def rare_positive(g: torch.Generator, n: int, part: str) -> Drawn:
     """Six percent positives, on an arc around the negatives that overlaps with them; two columns tell nothing."""
     labels = drawn_classes(g, n, torch.tensor([0.94, 0.06]))
@@ -312,7 +325,9 @@ class Kind:
 
 KINDS: Mapping[Problem, Kind] = {
     "long_tail": Kind(long_tail, "multiclass", 8),
+    "separable_tail": Kind(separable_tail, "multiclass", 10, passes=3, layers=(64, 64)),
     "rare_positive": Kind(rare_positive, "binary", 2),
+    "rare_positive_fitted": Kind(rare_positive, "binary", 2, passes=4),
     "image_tail": Kind(image_tail, "multiclass", 4, train=600, image=True),
     "spurious": Kind(spurious, "binary", 2, groups=2),
     "group_gap": Kind(group_gap, "binary", 2, groups=2),

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from models.balancing.base import Component
 
 Problem = Literal[
-    "long_tail", "rare_positive", "image_tail", "spurious", "group_gap", "rare_in_group", "noisy_labels", "overconfident", "overconfident_tail",
+    "long_tail", "separable_tail", "rare_positive", "rare_positive_fitted", "image_tail", "spurious", "group_gap", "rare_in_group", "noisy_labels", "overconfident", "overconfident_tail",
     "subclasses", "hidden_group", "rare_values", "multilabel_tail", "ordered_tail", "unlabelled", "hidden_positives",
     "lowered_values", "missing_labels", "shown_group",
     "whole_batch", "few_rows", "more_rows", "learned_by_heart",
 ]  # fmt: skip
 PROBLEMS: Mapping[Problem, str] = {
     "long_tail": "overlapping classes whose rows fall from many to few by a constant factor",
+    "separable_tail": "long-tailed classes of several clusters, and a net that fits every row of them",
     "rare_positive": "two overlapping classes, a few percent of the rows positive",
+    "rare_positive_fitted": "the rows of `rare_positive`, from which a net learns four times as long",
     "image_tail": "small images of long-tailed classes",
     "spurious": "a strong feature that follows the class in most rows and points the other way in a small group",
     "group_gap": "two groups whose labels and features differ, so that a plain model treats them unequally",
@@ -71,7 +73,8 @@ class Claim:
     `values` are hyperparameters to hold the method at where its defaults are made for another scale than a small
     problem's. `beside` are methods, by slot, that act with it and without it: what it is published together with. Of a
     method that is only a part of others the claim is that by itself it `changes_nothing`. `models` are averaged, with the
-    method and without it: several where the claim is about an ensemble.
+    method and without it: several where the claim is about an ensemble. `remark` is why it does not hold here, where that
+    is known.
     """
 
     text: str
@@ -81,6 +84,7 @@ class Claim:
     beside: Mapping[str, Any] = field(default_factory=dict)
     changes_nothing: bool = False
     models: int = 1
+    remark: str = ""
 
     @property
     def less_is_better(self) -> bool:

@@ -96,7 +96,7 @@ class FixedSimplexHead(Head):
     )
     claim: ClassVar[Claim] = Claim(
         "serves rare classes in one training with short features and adjusted logits better than a learned classifier",
-        "long_tail",
+        "separable_tail",
         "balanced_accuracy",
         beside={"regularize": "feature_norm", "adjust": "multiplicative_adjustment"},
     )

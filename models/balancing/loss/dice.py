@@ -62,7 +62,13 @@ class Dice(Loss):
     name: ClassVar[str] = "dice"
     formula: ClassVar[str] = "L = sum_c 1 - (2 p_c t_c + s) / (p_c^2 + t_c^2 + s)"
     source: ClassVar[Source] = SOURCE
-    claim: ClassVar[Claim] = Claim("raises F1 where positives are rare", "rare_positive", "f1")
+    claim: ClassVar[Claim] = Claim(
+        "raises F1 where positives are rare",
+        "rare_positive",
+        "f1",
+        remark="row by row it is least where a row is called positive from a probability of 0.56 on, plain training does so from "
+        "0.5 on, and the best F1 lies lower; `batch_dice` takes one overlap of all rows",
+    )
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, C] -> loss per row [B]."""
@@ -90,7 +96,11 @@ class BatchDice(Loss):
 
 @dataclass(frozen=True)
 class Tversky(Loss):
-    """The Tversky loss of each row; alpha prices false positives, beta false negatives."""
+    """The Tversky loss of each row; alpha prices false positives, beta false negatives.
+
+    A row is decided positive from odds of alpha (beta + s) : beta (alpha + s) on. From a probability of 0.36 with the
+    defaults, where no step leads away from calling every row negative unless its probability is above 0.38.
+    """
 
     alpha: float | Tensor = hyper(0.3, 0.1, 0.9, minimum=0.0, maximum=10.0)
     beta: float | Tensor = hyper(0.7, 0.1, 0.9, minimum=0.0, maximum=10.0)
@@ -119,7 +129,13 @@ class SelfAdjustingDice(Loss):
     name: ClassVar[str] = "self_adjusting_dice"
     formula: ClassVar[str] = "L = sum_c 1 - (2 (1-p_c)^a p_c t_c + s) / ((1-p_c)^a p_c + t_c + s)"
     source: ClassVar[Source] = SOURCE
-    claim: ClassVar[Claim] = Claim("raises F1 where positives are rare", "rare_positive", "f1")
+    claim: ClassVar[Claim] = Claim(
+        "raises F1 where positives are rare",
+        "rare_positive",
+        "f1",
+        remark="with its defaults no step leads away from calling a row negative unless its probability is above 0.57; "
+        "`batch_dice` takes one overlap of all rows",
+    )
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, C] -> loss per row [B]."""

@@ -27,7 +27,7 @@ class LWS(Schedule):
     implies: ClassVar[Mapping[str, str]] = {"head": "scaled"}
     claim: ClassVar[Claim] = Claim(
         "raises the recall of rare classes with one number per class",
-        "long_tail",
+        "separable_tail",
         "balanced_accuracy",
         values={"start": 0.6},
     )
