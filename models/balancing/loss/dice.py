@@ -110,7 +110,10 @@ class Tversky(Loss):
     formula: ClassVar[str] = "L = sum_c 1 - (p_c t_c + s) / (p_c t_c + alpha p_c (1-t_c) + beta (1-p_c) t_c + s)"
     source: ClassVar[Source] = SOURCE
     claim: ClassVar[Claim] = Claim(
-        "raises F1 where positives are rare by weighing misses more than alarms", "rare_positive", "f1"
+        "raises F1 where positives are rare by weighing misses more than alarms",
+        "rare_positive_fitted",
+        "f1",
+        values={"alpha": 0.1, "beta": 0.9, "smooth": 1.0},
     )
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
