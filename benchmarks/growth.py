@@ -86,11 +86,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _by_size(folder: Path, name: str, sizes: Sequence[int], runs: int) -> list[Row]:
+    every: dict[int, list[Measured]] = {size: [] for size in sizes}
+    for _ in range(runs):
+        # The smaller ones before the largest and after it: a machine that slows down under load slows all alike.
+        for size in [*sizes, *reversed(sizes[:-1])]:
+            every[size].append(_measured(folder, name, size, 1))
     found: list[Row] = []
     before: float | None = None
     first: float | None = None
-    for size in sizes:
-        measured = [_measured(folder, name, size, 1) for _ in range(runs)]
+    for size, measured in every.items():
         seconds, memory = [m.seconds for m in measured], [m.memory for m in measured]
         held = measured[0].rows
         limit = None if first is None else first + COPIES * held
