@@ -90,16 +90,16 @@ def _in_production(runs: int) -> None:
         home.chmod(0o711)
         settings = apart(load(), home / "state")
         with production(settings, clone.root, say) as (supervisor, variables):
-            # Every run is of another seed: what is stored for other clones is then of no use to it.
+            # Every run is of another seed and of other rows: what is stored for other clones is then of no use to it.
             there = Clone(clone.root, {**clone.environment, **variables, "PYTHONPATH": str(clone.root)})
             server = Server(variables["PREFECT_API_URL"], supervisor.look)
             for seed in range(-1, runs):  # the first of both is not counted: Python compiles the clone
                 there.forget()
-                run = server.begin("retrain/on-demand", {"overrides": [*LITTLE, f"seed={2 * seed + 2}"]})
+                run = server.begin("retrain/on-demand", {"overrides": [*LITTLE, *_another(2 * seed + 2)]})
                 server.finished(run)
                 beyond = server.beyond_stages(run)
                 there.forget()
-                words = as_settings((*LITTLE, f"seed={2 * seed + 3}"))
+                words = as_settings((*LITTLE, *_another(2 * seed + 3)))
                 timed = _checked(there.equipoise("run", "--params", str(settings.state / PARAMS), *words))
                 if seed >= 0:
                     deployed.append(beyond)
@@ -123,6 +123,11 @@ def _in_production(runs: int) -> None:
             "The worker looks for runs every few seconds, and starts a process for each; both are in the second row.",
         ],
     )
+
+
+def _another(number: int) -> tuple[str, str]:
+    """What makes every stage of a run do its work."""
+    return f"seed={number}", f"data.rows={60_000 - number}"
 
 
 def _checked(timed: Timed) -> Timed:
