@@ -120,6 +120,14 @@ def overconfident(g: torch.Generator, n: int, part: str) -> Drawn:
     return Drawn(2.0 * torch.eye(2, 10)[labels] + noise * normal(g, n, 10), labels, torch.zeros_like(labels))
 
 
+def overfitted(g: torch.Generator, n: int, part: str) -> Drawn:
+    """Two overlapping classes that one of sixty columns tells apart: with few rows a net can learn every one by heart."""
+    labels = drawn_classes(g, n, torch.ones(2))
+    inputs = normal(g, n, 60)
+    inputs[:, 0] += 1.2 * (2.0 * labels - 1)
+    return Drawn(inputs, labels, torch.zeros_like(labels))
+
+
 def overconfident_tail(g: torch.Generator, n: int, part: str) -> Drawn:
     """The same with four classes, the largest of which has twenty times the rows of the smallest."""
     labels = drawn_classes(g, n, 20.0 ** (-torch.arange(4) / 3))
@@ -335,6 +343,7 @@ KINDS: Mapping[Problem, Kind] = {
     "rare_in_group": Kind(rare_in_group, "binary", 2, groups=2),
     "noisy_labels": Kind(noisy_labels, "multiclass", 4, train=1000, passes=2.5, layers=(96,), to_the_end=True),
     "overconfident": Kind(overconfident, "binary", 2),
+    "overfitted": Kind(overfitted, "binary", 2, train=400, passes=6, layers=(64,), to_the_end=True),
     "overconfident_tail": Kind(overconfident_tail, "multiclass", 4),
     "subclasses": Kind(subclasses, "binary", 2, groups=2, hidden=True),
     "hidden_group": Kind(hidden_group, "binary", 2, groups=2, hidden=True),

@@ -17,7 +17,7 @@ Problem = Literal[
     "long_tail", "separable_tail", "rare_positive", "rare_positive_fitted", "image_tail", "spurious", "group_gap", "rare_in_group", "noisy_labels", "overconfident", "overconfident_tail",
     "subclasses", "hidden_group", "rare_values", "multilabel_tail", "ordered_tail", "unlabelled", "hidden_positives",
     "lowered_values", "missing_labels", "shown_group",
-    "whole_batch", "few_rows", "more_rows", "learned_by_heart",
+    "whole_batch", "few_rows", "more_rows", "overfitted", "learned_by_heart",
 ]  # fmt: skip
 PROBLEMS: Mapping[Problem, str] = {
     "long_tail": "overlapping classes whose rows fall from many to few by a constant factor",
@@ -44,6 +44,7 @@ PROBLEMS: Mapping[Problem, str] = {
     "whole_batch": "the rows of `long_tail`, all of which every step sees",
     "few_rows": "few training rows and a net of several hidden layers",
     "more_rows": "few new rows, after a champion has learned from many",
+    "overfitted": "few rows of many columns, on which a net trains to the end",
     "learned_by_heart": "rows of which a champion has learned the first half by heart, some wrong labels with it",
 }
 

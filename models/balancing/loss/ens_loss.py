@@ -57,7 +57,7 @@ class EnsLoss(Loss):
         2024,
         "arXiv:2409.00908",
     )
-    claim: ClassVar[Claim] = Claim("keeps a net from overfitting", "overconfident", "accuracy")
+    claim: ClassVar[Claim] = Claim("keeps a net from overfitting", "overfitted", "accuracy")
 
     def objection(self, recipe: Recipe) -> str | None:
         """A margin belongs to one class."""
