@@ -219,15 +219,6 @@ def spurious(g: torch.Generator, n: int, part: str) -> Drawn:
     return Drawn(torch.cat([core[:, None], spur[:, None], normal(g, n, 4)], 1), labels, groups)
 
 
-def hidden_group(g: torch.Generator, n: int, part: str) -> Drawn:
-    """A column that agrees with the class but in a small group (6% of the rows), and one that tells nineteen rows of twenty."""
-    labels = drawn_classes(g, n, torch.ones(2))
-    groups = (torch.rand(n, generator=g) < 0.06).long()
-    sign = 2.0 * labels - 1
-    core, spur = sign + 0.6 * normal(g, n), 1.5 * sign * (1 - 2 * groups) + 0.5 * normal(g, n)
-    return Drawn(torch.cat([core[:, None], spur[:, None], normal(g, n, 4)], 1), labels, groups)
-
-
 def group_gap(g: torch.Generator, n: int, part: str) -> Drawn:
     """Two groups (65 and 35%) that a column betrays; the second is positive less often for the same merit."""
     groups = (torch.rand(n, generator=g) < 0.35).long()
@@ -346,7 +337,6 @@ KINDS: Mapping[Problem, Kind] = {
     "overfitted": Kind(overfitted, "binary", 2, train=400, passes=6, layers=(64,), to_the_end=True),
     "overconfident_tail": Kind(overconfident_tail, "multiclass", 4),
     "subclasses": Kind(subclasses, "binary", 2, groups=2, hidden=True),
-    "hidden_group": Kind(hidden_group, "binary", 2, groups=2, hidden=True),
     "rare_values": Kind(rare_values, "regression", 5),
     "multilabel_tail": Kind(multilabel_tail, "multilabel", 7),
     "ordered_tail": Kind(ordered_tail, "ordinal", 5),

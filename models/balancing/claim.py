@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Problem = Literal[
     "long_tail", "separable_tail", "rare_positive", "rare_positive_fitted", "image_tail", "spurious", "group_gap", "rare_in_group", "noisy_labels", "overconfident", "overconfident_tail",
-    "subclasses", "hidden_group", "rare_values", "multilabel_tail", "ordered_tail", "unlabelled", "hidden_positives",
+    "subclasses", "rare_values", "multilabel_tail", "ordered_tail", "unlabelled", "hidden_positives",
     "lowered_values", "missing_labels", "shown_group",
     "whole_batch", "few_rows", "more_rows", "overfitted", "learned_by_heart",
 ]  # fmt: skip
@@ -33,7 +33,6 @@ PROBLEMS: Mapping[Problem, str] = {
     "overconfident": "few training rows and a net that learns them by heart",
     "overconfident_tail": "long-tailed classes, and rows to judge that are noisier than those that a net learned from",
     "subclasses": "classes made of common and rare clusters that nobody names",
-    "hidden_group": "a strong feature that misleads in a small group that nobody names, beside one that tells nearly every row",
     "rare_values": "a numeric target with few rows at its far end",
     "multilabel_tail": "several labels per row, some of them rare",
     "ordered_tail": "ordered classes, the outer ones rare",

@@ -32,7 +32,7 @@ class CVaRDRO(Weigher):
         "arXiv:2010.05893",
     )
     claim: ClassVar[Claim] = Claim(
-        "serves rows of large loss, whoever they are", "hidden_group", "worst_group_accuracy", {"share": 0.1}
+        "lowers the loss of rows where it is large, whoever they are", "subclasses", "worst_group_log_loss"
     )
 
     def weigh(self, state: State, losses: Tensor, batch: Batch, progress: Tensor) -> tuple[Tensor, State]:
