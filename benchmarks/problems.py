@@ -330,6 +330,7 @@ KINDS: Mapping[Problem, Kind] = {
     "image_tail": Kind(image_tail, "multiclass", 4, train=600, image=True),
     "spurious": Kind(spurious, "binary", 2, groups=2),
     "group_gap": Kind(group_gap, "binary", 2, groups=2),
+    "group_gap_large_batches": Kind(group_gap, "binary", 2, groups=2, batch=TRAIN // 3, passes=4),
     "shown_group": Kind(shown_group, "binary", 2, groups=2),
     "rare_in_group": Kind(rare_in_group, "binary", 2, groups=2),
     "noisy_labels": Kind(noisy_labels, "multiclass", 4, train=1000, passes=2.5, layers=(96,), to_the_end=True),

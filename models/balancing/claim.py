@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Problem = Literal[
     "long_tail", "separable_tail", "rare_positive", "rare_positive_fitted", "image_tail", "spurious", "group_gap", "rare_in_group", "noisy_labels", "overconfident", "overconfident_tail",
     "subclasses", "rare_values", "multilabel_tail", "ordered_tail", "unlabelled", "hidden_positives",
-    "lowered_values", "missing_labels", "shown_group",
+    "lowered_values", "missing_labels", "shown_group", "group_gap_large_batches",
     "whole_batch", "few_rows", "more_rows", "overfitted", "learned_by_heart",
 ]  # fmt: skip
 PROBLEMS: Mapping[Problem, str] = {
@@ -27,6 +27,7 @@ PROBLEMS: Mapping[Problem, str] = {
     "image_tail": "small images of long-tailed classes",
     "spurious": "a strong feature that follows the class in most rows and points the other way in a small group",
     "group_gap": "two groups whose labels and features differ, so that a plain model treats them unequally",
+    "group_gap_large_batches": "the rows of `group_gap`, a third of which every step sees",
     "shown_group": "two groups as in `group_gap`, and a column that says which one a row is of",
     "rare_in_group": "two groups, in one of which positives are rare, so that one threshold misses them there",
     "noisy_labels": "a third of the training labels is wrong, and a wide net trains until it has learned them by heart",

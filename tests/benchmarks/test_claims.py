@@ -98,7 +98,7 @@ FAMILIES = (
     "class_balanced_sampling", "class_group_balanced",  # sample: rare classes, groups
     "balanced_softmax", "weighted_ce",  # loss: by counts, by weights
     "group_dro",  # weigh
-    "error_rate_gap",  # regularize
+    "squared_error_rate_gap",  # regularize
     "drw",  # schedule
     "prior_threshold", "temperature", "bias_corrected_temperature",  # adjust: decisions, probabilities
     "balanced_equalized_odds",  # adjust: groups

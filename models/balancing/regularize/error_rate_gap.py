@@ -47,7 +47,7 @@ class ErrorRateGap(Regularizer):
     source: ClassVar[Source] = SOURCE
     power: ClassVar[int] = 1
     claim: ClassVar[Claim] = Claim(
-        "lowers the gap in error rates between groups", "group_gap", "equalized_odds_difference",
+        "lowers the gap in error rates between groups", "group_gap_large_batches", "equalized_odds_difference",
         {"false_positive": 0.2, "false_negative": 0.2},
     )  # fmt: skip
 
