@@ -76,11 +76,11 @@ def carry_out(module: str, params: Params, inputs: Paths, outputs: Paths) -> Non
 def _connected(address: str, root: str) -> Iterator[Any]:
     """Ray's client, and the path on which the cluster's processes find this code."""
     prepare_environment(address)
-    try:
-        import ray
-        import ray.util
-        from ray.job_config import JobConfig
+    import ray
+    import ray.util
+    from ray.job_config import JobConfig
 
+    try:
         logging.getLogger("ray").setLevel(logging.CRITICAL)
         way = JobConfig(_py_driver_sys_path=[root])
         for attempt in range(1, ATTEMPTS + 1):
@@ -91,6 +91,7 @@ def _connected(address: str, root: str) -> Iterator[Any]:
                 if attempt == ATTEMPTS:
                     raise
     except (ImportError, OSError, RuntimeError, ValueError) as error:
+        ray.util.disconnect()  # else this process would go on as a client of nothing
         raise InputError(
             f"params.yaml: resources.ray: no cluster of Ray answers at {address} ({str(error).strip().splitlines()[-1]}). "
             "Start its head with --ray-client-server-port, correct the port (Ray's own choice is 10001); set RAY_AUTH_MODE=token "

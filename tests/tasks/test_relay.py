@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray._private.client_mode_hook import client_mode_should_convert
 
 from models.errors import EquipoiseError, InputError
 from tasks.params import Params
@@ -87,6 +88,7 @@ def test_a_cluster_that_does_not_see_the_working_copy_says_so(outside, tmp_path,
 def test_an_address_where_no_cluster_answers_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match=r"resources\.ray: no cluster of Ray answers"):
         TUNE.execute(with_resources(params(), ray=f"ray://127.0.0.1:{free_port()}"), write_data(tmp_path, 100))
+    assert not client_mode_should_convert(), "this process may start a Ray of its own"
 
 
 def test_a_view_of_params_is_the_same_on_the_other_side():

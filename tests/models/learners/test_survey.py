@@ -64,6 +64,9 @@ class HardestFirst(Sampler):
         losses = cross_entropy(seen.logits, one_hot(seen.labels, 2))
         return {"losses": losses, "valid_rows": torch.tensor(float(len(view.valid().labels)))}
 
+    def probabilities(self, state, labels, groups, statistics, progress):
+        return torch.full((len(labels),), 1 / len(labels))
+
     def order(self, state, steps, size, generator):
         return state["losses"].argsort(descending=True)[: steps * size].reshape(steps, size)
 
