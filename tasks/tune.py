@@ -47,7 +47,7 @@ SENDING_SECONDS = 5.0
 PROCESSES_PAY = 25.0
 """Seconds that must be left for it to pay to start Ray and the processes of trials.
 
-On two cores their start and end take seven to twelve seconds, in which nothing is trained; from then on they train about
+On two idle cores their start and end take nine to fourteen seconds, in which nothing is trained; from then on they train about
 half as much again as this process with all cores.
 """
 

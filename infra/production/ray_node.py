@@ -2,8 +2,8 @@
 
     python -m infra.production.ray_node (--head | --worker) PORT CPUS FOLDER [CLIENT_PORT]
 
-What Ray's own test clusters do (`ray.cluster_utils`), one process per node, so that each can be stopped by itself. A head with a
-CLIENT_PORT lets machines in that are no nodes (`ray://`).
+What Ray's own test clusters do (`ray.cluster_utils`), one process per node, so that each can be stopped by itself. A head
+with a CLIENT_PORT lets machines in that are no nodes (`ray://`).
 """
 
 from __future__ import annotations

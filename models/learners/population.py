@@ -290,11 +290,8 @@ class Population:
         rows = self.pool.epoch_rows()
         size = effective_batch(rows, self.plan.batch_size)
         steps = max(1, rows // size)
-        order, partners, draws = (
-            row_order(self, steps, size),
-            partner_rows(self, steps, size),
-            numbers(self, steps, size),
-        )
+        order = row_order(self, steps, size)
+        partners, draws = partner_rows(self, steps, size), numbers(self, steps, size)
         self.net.train()
         if self.frozen:
             self.net.embed.eval()
@@ -310,10 +307,7 @@ class Population:
             given |= {"rows": order[:, step], "clock": times[step]}
             if partners is not None:
                 given["partners"] = partners[:, step]
-            if self.recorded is not None:
-                self.recorded.take(self, given)
-            else:
-                self.take(given)
+            self.take(given) if self.recorded is None else self.recorded.take(self, given)
             self.optimizer.steps += 1
         self.epoch += 1
         self._judge()

@@ -164,6 +164,9 @@ def perform(order: dict[str, Any]) -> str:
     import ray
 
     os.environ.update(order["environment"])
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        # Ray hides GPUs from a task that takes none, and the stage asks whether there are some for its trials.
+        del os.environ["CUDA_VISIBLE_DEVICES"]
     address = ray.get_runtime_context().gcs_address
     prepare_environment(address)
     params = Params.of_sections(order["params"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +18,9 @@ from models.preprocess import Preprocessor
 from models.recipe import parse
 from models.schema import Attribute, Column, Schema, Target
 from tasks.learned import write_learned
-from tasks.params import Params, parse_params
+from tasks.params import Params, Resources, parse_params
 from tasks.registry import CHALLENGER, open_registry
+from tasks.search.cluster import cluster
 from tasks.sources.parquet import write_parquet
 from tasks.stage import write_json
 
@@ -205,3 +206,10 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
 def loans() -> Callable[..., pd.DataFrame]:
     """More loans: `loans(rows, seed)`."""
     return loan_rows
+
+
+@pytest.fixture(scope="module")
+def four_cores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One Ray for the module, which pretends to have four cores."""
+    with cluster(Resources(concurrent_trials=4), "cpu", 0, tmp_path_factory.mktemp("ray") / "ray.json"):
+        yield

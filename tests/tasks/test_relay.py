@@ -19,7 +19,7 @@ from tasks.params import Params
 from tasks.train import STAGE as TRAIN
 from tasks.tune import STAGE as TUNE
 from tests.s3_server import free_port
-from tests.tasks.test_tune import outputs, params, write_data
+from tests.tasks.searches import outputs, params, write_data
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,10 @@ SIGNS = 4
 """What the rescaling function is told of a row."""
 
 PACE = 10.0
-"""By how much the function's output moves faster than a layer of the net does: it must know a wrong label before the net has learned it."""
+"""By how much the function's output moves faster than a layer of the net does. Not from the paper, which has a learning rate for it.
+
+It must know a wrong label before the net has learned it.
+"""
 
 
 def signs(logits: Tensor, targets: Tensor, losses: Tensor) -> Tensor:

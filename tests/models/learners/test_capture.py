@@ -16,6 +16,7 @@ from models.learners.capture import RecordedSteps
 from models.learners.learner import Input, Member, Plan
 from models.learners.torch import MLP, ResNet32, TabM
 from models.recipe import parse
+from tests.models.learners.rows import table
 
 torch.set_num_threads(1)
 
@@ -75,15 +76,6 @@ class OnTape:
             step()
         self.tapes.append(tape)
         return tape.replay
-
-
-def table(rows, seed):
-    g = torch.Generator().manual_seed(seed)
-    x, c = torch.randn(rows, 4, generator=g), torch.randint(0, 3, (rows, 1), generator=g)
-    groups = torch.randint(0, 3, (rows,), generator=g)
-    labels = (x[:, 0] + 0.3 * torch.randn(rows, generator=g) > 0.9).long()
-    ones, none = torch.ones(rows), torch.zeros(rows, dtype=torch.bool)
-    return Split(x, c, labels, groups, ones, torch.arange(rows), none, 2, 3)
 
 
 def images(rows):

@@ -14,7 +14,7 @@ from models.balancing import component
 from models.balancing.component import Phase, Schedule, Source
 from models.balancing.loss.none import cross_entropy
 from models.balancing.optimize.per_class_normalized import normalized_sum
-from models.data import Split, Statistics, one_hot
+from models.data import Statistics, one_hot
 from models.errors import InputError
 from models.learners import weights as weights_module
 from models.learners.batches import columns, row_order
@@ -23,20 +23,12 @@ from models.learners.learner import Input, Member, Plan
 from models.learners.population import Population
 from models.learners.torch import MLP, _runs, build_net
 from models.recipe import parse
+from tests.models.learners.rows import table
 
 torch.set_num_threads(1)
 
 INPUTS = Input(4, (3,))
 PLAN = Plan(budget=4, batch_size=32, hidden=(8,), patience=10)
-
-
-def table(rows: int, seed: int) -> Split:
-    g = torch.Generator().manual_seed(seed)
-    x, c = torch.randn(rows, 4, generator=g), torch.randint(0, 3, (rows, 1), generator=g)
-    groups = torch.randint(0, 3, (rows,), generator=g)
-    labels = (x[:, 0] + 0.3 * torch.randn(rows, generator=g) > 0.9).long()
-    ones, none = torch.ones(rows), torch.zeros(rows, dtype=torch.bool)
-    return Split(x, c, labels, groups, ones, torch.arange(rows), none, 2, 3)
 
 
 TRAIN, VALID = table(320, 0), table(160, 1)

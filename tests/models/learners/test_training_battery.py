@@ -18,6 +18,7 @@ from models.learners.population import Population
 from models.learners.torch import MLP, ResNet32, TabM
 from models.recipe import parse
 from models.schema import CLASSES
+from tests.models.learners.rows import table
 
 torch.set_num_threads(1)
 
@@ -51,15 +52,6 @@ def no_reading_in_the_batch_loop(monkeypatch):
             step(self, *args, **kwargs)
 
     monkeypatch.setattr(Population, "_step", watched)
-
-
-def table(rows: int, seed: int) -> Split:
-    g = torch.Generator().manual_seed(seed)
-    x, c = torch.randn(rows, 4, generator=g), torch.randint(0, 3, (rows, 1), generator=g)
-    groups = torch.randint(0, 3, (rows,), generator=g)
-    labels = (x[:, 0] + 0.3 * torch.randn(rows, generator=g) > 0.9).long()
-    ones, none = torch.ones(rows), torch.zeros(rows, dtype=torch.bool)
-    return Split(x, c, labels, groups, ones, torch.arange(rows), none, 2, 3)
 
 
 def of_kind(split: Split, task: str) -> Split:
