@@ -17,6 +17,7 @@ from flows.arguments import AsJson, ParamsFile, Setting, Url, present_params, pr
 from flows.methods_command import recipes_app, strategies_app
 from flows.registry_command import lineage, registry_app, reproduce
 from models.errors import EquipoiseError, InputError
+from tasks.interrupts import insist_on_interrupts
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
@@ -60,6 +61,7 @@ class AtOnce:
 def main() -> None:
     """Entry point: errors meant for the user end with their message and exit code, without a traceback."""
     end = AtOnce()
+    insist_on_interrupts()
     try:
         app()
     except EquipoiseError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import EquipoiseError, InputError
+from tasks.interrupts import insist_on_interrupts
 from tasks.params import Params, load_params
 
 log = logging.getLogger("equipoise")
@@ -49,6 +50,7 @@ class Stage:
     def main(self) -> None:
         """Entry point of `python -m tasks.<stage>`."""
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+        insist_on_interrupts()
         try:
             self.execute(load_params(Path("params.yaml")))
         except EquipoiseError as error:
