@@ -150,6 +150,11 @@ class Recipe:
         """The recipe as it acts in one phase of its schedule."""
         return self.switched(phase.switch) if phase.switch else self
 
+    @property
+    def mixing(self) -> Mixer | None:
+        """The method that mixes rows in some phase, the first if there are several."""
+        return next((acting.mix for acting in map(self.in_phase, self.phases) if acting.mix is not None), None)
+
     def everything(self) -> tuple[Component, ...]:
         """Every method that acts at some time: the recipe's own, and those that its schedule switches on."""
         acting = {c.name: c for phase in self.phases for c in self.in_phase(phase).components().values()}

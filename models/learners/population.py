@@ -165,7 +165,8 @@ class Population:
         if isinstance(part, GradientTransform):
             return vmap(part.init)({k: v.detach() for k, v in self.weights.views.items()})
         if isinstance(part, Regularizer):
-            return self._copies(part.init(statistics, self.net.features))
+            # What it remembers of rows has the place of each in the whole table, whichever rows the phase draws.
+            return self._copies(part.init(statistics._replace(rows=len(self.train)), self.net.features))
         if isinstance(part, (Loss, Weigher, Mixer)):
             return self._copies(part.init(statistics))
         return {}

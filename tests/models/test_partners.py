@@ -70,6 +70,8 @@ def test_targets_that_no_method_shares_are_refused(monkeypatch):
         ("balanced_softmax_class_balanced_sampling", ("balanced_softmax", "class_balanced_sampling")),
         ("balanced_softmax_crt", ("balanced_softmax", "class_balanced_sampling")),
         ("weighted_ce_drw", ("weighted_ce", "effective_number")),
+        ("weighted_ce_raking", ("weighted_ce", "raking")),
+        ("integrated_risk_crt", ("integrated_risk", "class_balanced_sampling")),
         ("balanced_softmax_tau_normalization", ("balanced_softmax", "tau_normalization")),
     ],
 )

@@ -32,7 +32,11 @@ class AGLU(nn.Module):
 
 @dataclass(frozen=True)
 class AdaptiveParametricActivation(Head):
-    """Adaptive generalized linear units in every layer, under a linear classifier."""
+    """Adaptive generalized linear units in every layer, under a linear classifier.
+
+    The paper also gives a classifier that judges each class by itself a sigmoid that adapts; here the classifier is left as it
+    is.
+    """
 
     name: ClassVar[str] = "aglu"
     formula: ClassVar[str] = "a(z) = z (l e^(-k z) + 1)^(-1/l), l and k learned per layer"

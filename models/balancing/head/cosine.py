@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from models.balancing.component import Claim, Head, Source
 
 SCALE = 30.0
-"""The published scale of the cosines."""
+"""The scale of the cosines that LDAM is published with. The cosine classifier's own paper learns it, from 10 on."""
 
 
 class NormalizedLinear(nn.Module):

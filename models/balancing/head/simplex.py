@@ -60,7 +60,11 @@ def enough_features(head: str, features: int, classes: int) -> None:
 
 @dataclass(frozen=True)
 class Simplex(Head):
-    """A classifier that no imbalance can bend, as it is not learned."""
+    """A classifier that no imbalance can bend, as it is not learned.
+
+    Features are put on the unit sphere, and the loss is the recipe's; the paper pulls them to the corners by a squared loss of
+    their dot product.
+    """
 
     name: ClassVar[str] = "simplex"
     formula: ClassVar[str] = "z_c = s <m_c, f> / |f|, <m_c, m_k> = -1 / (C-1), |m_c| = 1, fixed; s = 30"
@@ -83,7 +87,10 @@ class Simplex(Head):
 
 @dataclass(frozen=True)
 class FixedSimplexHead(Head):
-    """The same corners, for features of any length: part of one-stage weight balancing, where `feature_norm` keeps them short."""
+    """The same corners, for features of any length: part of one-stage weight balancing, where `feature_norm` keeps them short.
+
+    The released code trains a bias beside them.
+    """
 
     name: ClassVar[str] = "fixed_simplex"
     formula: ClassVar[str] = "z_c = <m_c, f>, <m_c, m_k> = -1 / (C-1), |m_c| = 1, fixed"

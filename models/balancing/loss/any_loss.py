@@ -109,4 +109,4 @@ class GMeanLoss(Loss):
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, 2] -> the loss of the batch []."""
         counts = soft_confusion(logits, batch.targets, batch.weights)
-        return 1 - (counts.recall * counts.specificity).clamp(min=SMALLEST).sqrt()
+        return 1 - (counts.recall * counts.specificity).clamp(min=SMALLEST**2).sqrt()

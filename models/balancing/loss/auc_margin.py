@@ -66,7 +66,9 @@ class AUCMargin(Loss):
         )
 
     def advance(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> State:
-        """The dual, a projected step up the objective's mean over the batch."""
+        """The dual, a projected step up the objective's mean over the batch, its rows counted by their weights."""
         p, scores = state["prior"], torch.softmax(logits, -1)[..., 1]
-        slope = 2 * violation(scores, batch.targets[..., 1], p, self.margin).mean() - 2 * p * (1 - p) * state["dual"]
+        each = violation(scores, batch.targets[..., 1], p, self.margin)
+        mean = (batch.weights * each).sum() / batch.weights.sum().clamp(min=1e-12)
+        slope = 2 * mean - 2 * p * (1 - p) * state["dual"]
         return {**state, "dual": (state["dual"] + self.dual_step * slope).clamp(min=0)}

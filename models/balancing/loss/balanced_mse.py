@@ -12,15 +12,18 @@ from models.balancing.component import Loss, Source, State, Task
 from models.data import Batch, Statistics
 
 
-def balanced_squared_error(numbers: Tensor, targets: Tensor, sigma: Tensor) -> Tensor:
-    """-2 s^2 log (e^(-(z_i - t_i)^2 / 2 s^2) / sum_j e^(-(z_i - t_j)^2 / 2 s^2)) per row [B], for z and t [B, 1].
+def balanced_squared_error(numbers: Tensor, targets: Tensor, rows: Tensor, sigma: Tensor) -> Tensor:
+    """-2 s^2 log (e^(-(z_i - t_i)^2 / 2 s^2) / sum_j r_j e^(-(z_i - t_j)^2 / 2 s^2)) per row [B], for z and t [B, 1].
 
-    The factor 2 s^2 is a constant, so that the noise s learns from the logarithm alone.
+    The sum stands for the density of the values in training, so each of them counts as its row does: r are `rows` [B] over
+    their mean. The factor 2 s^2 is a constant, so that the noise s learns from the logarithm alone.
     """
     variance = sigma.square()
     scores = -(numbers - targets.mT).square() / (2 * variance)
     own = scores.diagonal(dim1=-2, dim2=-1)
-    return (2 * variance).detach() * (torch.logsumexp(scores, -1) - own)
+    counted = rows / rows.mean().clamp(min=1e-12)
+    whole = torch.logsumexp(scores + counted.clamp(min=1e-12).log(), -1)
+    return (2 * variance).detach() * (whole - own)
 
 
 @dataclass(frozen=True)
@@ -48,4 +51,4 @@ class BalancedMSE(Loss):
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Numbers [B, 1] -> loss per row [B]."""
-        return balanced_squared_error(logits, batch.targets, state["log_sigma"].exp())
+        return balanced_squared_error(logits, batch.targets, batch.weights, state["log_sigma"].exp())

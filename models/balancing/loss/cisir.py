@@ -48,7 +48,7 @@ class CISIR(Loss):
     many rows all rows count alike. The correlation counts rows alike.
     """
 
-    shape: float | Tensor = hyper(1.0, 0.2, 3.0, log=True, minimum=0.05, maximum=20.0)
+    shape: float | Tensor = hyper(1.0, 0.2, 3.0, log=True, minimum=0.2, maximum=20.0)
     strength: float | Tensor = hyper(0.5, 0.05, 2.0, log=True, minimum=0.0, maximum=1000.0)
 
     name: ClassVar[str] = "cisir"

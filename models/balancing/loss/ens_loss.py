@@ -18,7 +18,7 @@ SMALLEST = 1e-6
 
 
 def inverse_box_cox(values: Tensor, power: Tensor) -> Tensor:
-    """(1 + power v)^(1 / power) where that is positive and 0 elsewhere, e^v for power 0; at most 1, elementwise."""
+    """max(1 + power v, 0)^(1 / power), e^v for power 0; at most 1, elementwise."""
     straight = power.abs() < 1e-4
     bounded = torch.where(straight, 1.0, power)
     log_curve = torch.log((1 + bounded * values).clamp(min=1e-12)) / bounded
@@ -61,7 +61,8 @@ class EnsLoss(Loss):
 
     def objection(self, recipe: Recipe) -> str | None:
         """A margin belongs to one class."""
-        return f"a row's margin is that of one class, and '{recipe.mix.name}' mixes classes" if recipe.mix else None
+        mixing = recipe.mixing
+        return f"a row's margin is that of one class, and '{mixing.name}' mixes classes" if mixing else None
 
     def draw(self, generator: torch.Generator, steps: int, batch: int) -> dict[str, Tensor]:
         """A normal number per row [steps, batch] and a power per batch [steps]."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Claim, Loss, Source, State, hyper
+from models.balancing.component import Claim, Correction, Loss, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
 from models.balancing.loss.weighted_ce import inverse_frequency
 from models.data import Batch, Statistics
@@ -35,7 +35,8 @@ class IntegratedRisk(Loss):
     """The Bayesian decision view of long tails: weights 1 / n_y move the risk to balanced classes, utilities price errors.
 
     The utilities are tail-sensitive: a tail row taken for a head class is the worst error, a head row taken for a rarer
-    class is tolerated in part. The paper's posterior is an ensemble of nets, which here the learner makes: with `tabm`
+    class is tolerated in part. (Released code gives more frequent classes a utility below 0 instead, under which the loss has
+    no lower bound.) The paper's posterior is an ensemble of nets, which here the learner makes: with `tabm`
     every member learns by itself and their probabilities are averaged (the paper's repulsion between members is left
     out). The decision of greatest expected utility is the adjuster `expected_utility`.
     """
@@ -44,6 +45,7 @@ class IntegratedRisk(Loss):
 
     name: ClassVar[str] = "integrated_risk"
     formula: ClassVar[str] = "L = -w_y sum_d u(y, d) log p_d, w_c ~ 1/n_c, u(y, y) = 1, u(y, d) = tolerance [n_d < n_y]"
+    corrects_prior: ClassVar[Correction] = "partly"
     source: ClassVar[Source] = SOURCE
     claim: ClassVar[Claim] = Claim("serves the tail, where errors cost most", "long_tail", "tail_recall")
 

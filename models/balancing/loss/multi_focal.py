@@ -47,8 +47,9 @@ def recalled(p: Tensor, targets: Tensor, threshold: float | Tensor) -> Tensor:
 class MultiFocal(Loss):
     """COMIC's modifier with its correction, for labels of which some are not noted; its balanced classifier is left out.
 
-    From `start` on a label that is not noted counts as carried where the model is surer of it than `threshold` and than
-    of most rows of the batch; with a threshold of 1 nothing is recalled.
+    Left out as well are the margin that its released code takes off the logits of noted labels, and that it counts recalled
+    ones anew. From `start` on a label that is not noted counts as carried where the model is surer of it than `threshold` and
+    than of most rows of the batch; with a threshold of 1 nothing is recalled.
     """
 
     positive: float | Tensor = hyper(0.0, 0.0, 2.0, minimum=0.0, maximum=20.0)

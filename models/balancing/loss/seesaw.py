@@ -49,7 +49,8 @@ class OneClassARow(Loss):
 
     def objection(self, recipe: Recipe) -> str | None:
         """Each row must have one class."""
-        return f"it asks which class a row has, and '{recipe.mix.name}' mixes classes" if recipe.mix else None
+        mixing = recipe.mixing
+        return f"it asks which class a row has, and '{mixing.name}' mixes classes" if mixing else None
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,9 @@ class UpperSide(Loss):
     """For a number that is recorded too low where a sensor missed something: squared error above, absolute error below.
 
     The error below has the same slope for every label, so it is estimated from all rows less those above. `share` is the
-    share of faultless labels above the line, `noise` their mean distance from it in deviations of the target: with these,
-    the line is where the loss has no slope. They cannot be chosen on rows with the same fault and are not searched.
+    share of faultless labels above the line, `noise` their mean distance from it in deviations of the target, times
+    share / (1 - share): with these, the line is where the loss has no slope. They cannot be chosen on rows with the same
+    fault and are not searched.
     """
 
     share: float | Tensor = hyper(0.5, minimum=0.01, maximum=0.99)

@@ -51,7 +51,7 @@ class Distillation(Regularizer):
 
     def objection(self, recipe: Recipe) -> str | None:
         """What the champion says is about rows as they are."""
-        mixing = next((acting.mix for acting in map(recipe.in_phase, recipe.phases) if acting.mix is not None), None)
+        mixing = recipe.mixing
         return f"the champion has judged rows as they are, and '{mixing.name}' mixes them" if mixing else None
 
     def penalty(

@@ -23,7 +23,8 @@ def group_distances(p: Tensor, groups: Tensor, weights: Tensor, group_count: int
 class GroupConstraints(Regularizer):
     """Demographic parity within a tolerance, as constraints of the training problem with one dual per group.
 
-    Every batch takes a step down the Lagrangian with the net, and a projected step up with the duals.
+    Every batch takes a step down the Lagrangian with the net, and a projected step up with the duals. A batch's distances are
+    above 0 by chance as well, the more the fewer of a group's rows it has: a tolerance below that raises the duals for ever.
     """
 
     tolerance: float | Tensor = hyper(0.05, 0.005, 0.1, log=True, minimum=0.0, maximum=1.0)

@@ -35,12 +35,20 @@ def smallest_angles(centres: Tensor, present: Tensor) -> Tensor:
     return torch.where(present, angles, 0.0).sum() / present.sum().clamp(min=1)
 
 
+def centred(centres: Tensor, present: Tensor) -> Tensor:
+    """The centres [C, H] less the mean of those that are `present` [C]."""
+    counted = present.to(centres.dtype)
+    return centres - counted @ centres / counted.sum().clamp(min=1)
+
+
 @dataclass(frozen=True)
 class NeuralCollapse(Regularizer):
     """Both properties of the collapse that balanced data lead to by themselves, asked for by name.
 
-    A class without rows in the batch takes part in the angles with a running mean of its features. The distances are
-    averaged over classes, so that a rare class pulls as hard as a frequent one.
+    Angles are those that the classes' means have around the mean of them all, as in a simplex; of two classes they are always
+    opposite. The means are those of the batch, where the released code learns them as parameters; a class without rows in
+    the batch takes part in the angles with a running mean of its features. The distances are averaged over classes, so that a
+    rare class pulls as hard as a frequent one.
     """
 
     within: float | Tensor = hyper(0.01, 1e-4, 0.1, log=True, minimum=0.0, maximum=1000.0)
@@ -49,7 +57,8 @@ class NeuralCollapse(Regularizer):
 
     name: ClassVar[str] = "neural_collapse"
     formula: ClassVar[str] = (
-        "L + within mean_c mean_(i in c) |h_i - m_c|^2 - between mean_c min_(k != c) arccos <m_c, m_k> / (|m_c| |m_k|)"
+        "L + within mean_c mean_(i in c) |h_i - m_c|^2 - between mean_c min_(k != c) arccos <d_c, d_k> / (|d_c| |d_k|), "
+        "d_c = m_c - mean_k m_k"
     )
     source: ClassVar[Source] = Source(
         "Inducing Neural Collapse in Deep Long-tailed Learning",
@@ -74,7 +83,8 @@ class NeuralCollapse(Regularizer):
         means, present = class_means(features, member)
         known = state["seen"] > 0.5
         centres = torch.where(present[:, None], means, state["centres"])
-        apart = smallest_angles(centres, present | known)
+        there = present | known
+        apart = smallest_angles(centred(centres, there), there)
         moved = torch.where(known[:, None], torch.lerp(means.detach(), state["centres"], self.momentum), means.detach())
         following = {
             "centres": torch.where(present[:, None], moved, state["centres"]),

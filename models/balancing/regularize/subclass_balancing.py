@@ -128,6 +128,9 @@ class SubclassBalancing(Regularizer):
 
 
 def relative_scatter(scatter: Tensor, cut: Tensor) -> Tensor:
-    """The scatter of each class [C] over the mean, within its 10th and 90th percentile; 1 for a class that is not cut."""
+    """The scatter of each class [C] over the mean, within its 10th and 90th percentile; 1 for a class that is not cut.
+
+    As released with the paper.
+    """
     bounded = scatter.clamp(torch.quantile(scatter, 0.1), torch.quantile(scatter, 0.9))
     return torch.where(cut, (bounded / bounded.mean().clamp(min=1e-12)).clamp(min=0.1), 1.0)

@@ -9,11 +9,15 @@ from models.balancing.component import EVERY_TASK, Claim, Source, State, Task, W
 from models.data import Batch
 
 
-def worst_share(losses: Tensor, share: float | Tensor) -> Tensor:
-    """Weights [B] of mean 1 that are 1 / share on the largest losses and 0 on the others, a fraction on the row between."""
-    rank = losses.argsort(descending=True).argsort().to(losses.dtype)
-    rows = share * losses.shape[-1]
-    return (rows - rank).clamp(0, 1) / share
+def worst_share(losses: Tensor, rows: Tensor, share: float | Tensor) -> Tensor:
+    """Weights [B] that are 1 / share on the largest losses and 0 on the others, a fraction on the row between.
+
+    Losses and how much each row counts, `rows`, are [B]; over rows that count so the mean weight is 1.
+    """
+    order = losses.argsort(descending=True)
+    counted = rows[order]
+    before = (counted.cumsum(-1) - counted)[order.argsort()]
+    return ((share * rows.sum() - before) / rows.clamp(min=1e-12)).clamp(0, 1) / share
 
 
 @dataclass(frozen=True)
@@ -37,4 +41,4 @@ class CVaRDRO(Weigher):
 
     def weigh(self, state: State, losses: Tensor, batch: Batch, progress: Tensor) -> tuple[Tensor, State]:
         """Losses [B] -> weights [B]."""
-        return worst_share(losses, self.share), state
+        return worst_share(losses, batch.weights, self.share), state

@@ -7,15 +7,21 @@ import torch
 from torch import Tensor
 
 from models.balancing.component import EVERY_TASK, Claim, Need, Source, State, Task, Weigher, hyper
+from models.balancing.weigh.kl_dro import tilted
 from models.data import Batch, Statistics
 
 
 def identity_weights(
-    losses: Tensor, groups: Tensor, beta: Tensor, share: float | Tensor, temperature: float | Tensor
+    losses: Tensor,
+    groups: Tensor,
+    rows: Tensor,
+    beta: Tensor,
+    share: float | Tensor,
+    temperature: float | Tensor,
 ) -> Tensor:
-    """B softmax(((1 - share) loss + share beta_group) / temperature) [B]."""
+    """B softmax(((1 - share) loss + share beta_group) / temperature) [B], of rows that count by `rows` [B]."""
     mixed = (1 - share) * losses + share * beta[groups]
-    return losses.shape[-1] * torch.softmax(mixed / temperature, -1)
+    return tilted(mixed / temperature, rows)
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,9 @@ class FairIdentityScaling(Weigher):
     For the net the losses inside the weights count as constants: it learns from the weighted losses alone. As these are
     what the groups' numbers descend on too, d/d beta_g = c / T mean_i w_i (loss_i - mean_j w_j loss_j) over the group's
     rows: a group of large loss loses weight by its number what its rows win by their own loss.
+
+    The numbers are learned as in public code that builds on the paper's first version. The code released since weighs by
+    (1 - c) softmax(loss / T) + c softmax(D_g / T), D_g the transport distance of the group's losses from everyone's.
     """
 
     share: float | Tensor = hyper(0.5, 0.1, 0.9, minimum=0.0, maximum=1.0)
@@ -50,4 +59,5 @@ class FairIdentityScaling(Weigher):
 
     def weigh(self, state: State, losses: Tensor, batch: Batch, progress: Tensor) -> tuple[Tensor, State]:
         """Losses [B] -> weights [B] of mean 1, with a gradient for beta."""
-        return identity_weights(losses, batch.groups, state["beta"], self.share, self.temperature), state
+        weights = identity_weights(losses, batch.groups, batch.weights, state["beta"], self.share, self.temperature)
+        return weights, state

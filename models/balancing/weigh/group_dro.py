@@ -11,20 +11,28 @@ from models.data import Batch, Statistics, one_hot
 
 
 def group_dro(
-    q: Tensor, losses: Tensor, groups: Tensor, step: float | Tensor, rows_per_group: Tensor, adjustment: float | Tensor
+    q: Tensor,
+    losses: Tensor,
+    groups: Tensor,
+    rows: Tensor,
+    step: float | Tensor,
+    rows_per_group: Tensor,
+    adjustment: float | Tensor,
 ) -> tuple[Tensor, Tensor]:
     """q_g <- q_g exp(step (mean loss of g in the batch + adjustment / sqrt(n_g))), renormalized.
 
-    Groups absent from the batch keep their place and only share the renormalization. Returns the row weights [B],
-    under which the mean of the batch is sum_g q_g * (mean loss of g), and the new q [G].
+    Means are over rows that count by `rows` [B]. Groups absent from the batch keep their place and only share the
+    renormalization. Returns the row weights [B], under which the mean of the batch is sum_g q_g * (mean loss of g), and the
+    new q [G].
     """
-    member = one_hot(groups, q.shape[-1])
+    own = one_hot(groups, q.shape[-1])
+    member = own * rows[:, None]
     count = member.sum(-2)
     present = (count > 0).to(losses.dtype)
-    mean = (member * losses[:, None]).sum(-2) / count.clamp(min=1)
+    mean = (member * losses[:, None]).sum(-2) / count.clamp(min=1e-12)
     adjusted = mean + adjustment / rows_per_group.clamp(min=1).sqrt()
     q = torch.softmax(torch.log(q.clamp(min=1e-30)) + step * adjusted * present, -1)
-    weights = (member * (q / count.clamp(min=1))).sum(-1) * losses.shape[-1]
+    weights = (own * (q / count.clamp(min=1e-12))).sum(-1) * rows.sum()
     return weights, q
 
 
@@ -56,5 +64,6 @@ class GroupDRO(Weigher):
 
     def weigh(self, state: State, losses: Tensor, batch: Batch, progress: Tensor) -> tuple[Tensor, State]:
         """Losses [B] -> weights [B] and the next q."""
-        weights, q = group_dro(state["q"], losses, batch.groups, self.step, state["rows_per_group"], self.adjustment)
-        return weights, {"q": q, "rows_per_group": state["rows_per_group"]}
+        counts = state["rows_per_group"]
+        weights, q = group_dro(state["q"], losses, batch.groups, batch.weights, self.step, counts, self.adjustment)
+        return weights, {"q": q, "rows_per_group": counts}

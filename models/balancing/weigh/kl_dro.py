@@ -10,14 +10,23 @@ from models.balancing.component import EVERY_TASK, Claim, Source, State, Task, W
 from models.data import Batch
 
 
-def exponential_weights(losses: Tensor, temperature: float | Tensor) -> Tensor:
-    """B softmax(loss / temperature) [B]: uniform as the temperature grows, the worst row alone as it falls."""
-    return losses.shape[-1] * torch.softmax(losses / temperature, -1)
+def tilted(scores: Tensor, rows: Tensor) -> Tensor:
+    """Weights [B] in proportion to e^score, whose mean over rows that count by `rows` [B] is 1."""
+    counted = rows.clamp(min=1e-12)
+    return counted.sum() * torch.softmax(scores + counted.log(), -1) / counted
+
+
+def exponential_weights(losses: Tensor, rows: Tensor, temperature: float | Tensor) -> Tensor:
+    """e^(loss / temperature) over its mean [B]: uniform as the temperature grows, the worst row alone as it falls."""
+    return tilted(losses / temperature, rows)
 
 
 @dataclass(frozen=True)
 class KLDRO(Weigher):
-    """The worst distribution over the batch's rows, at a price for its divergence from the uniform one."""
+    """The worst distribution over the batch's rows, at a price for its divergence from the uniform one.
+
+    The first paper weighs losses under attack so; here they are those of the rows as they are.
+    """
 
     temperature: float | Tensor = hyper(1.0, 0.3, 10.0, log=True, minimum=1e-3, maximum=1e6)
 
@@ -39,4 +48,4 @@ class KLDRO(Weigher):
 
     def weigh(self, state: State, losses: Tensor, batch: Batch, progress: Tensor) -> tuple[Tensor, State]:
         """Losses [B] -> weights [B] of mean 1."""
-        return exponential_weights(losses, self.temperature), state
+        return exponential_weights(losses, batch.weights, self.temperature), state

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from models.balancing.component import EVERY_TASK, Claim, Source, State, Task, Weigher, hyper
+from models.balancing.weigh.kl_dro import tilted
 from models.data import Batch
 
 SOURCE = Source(
@@ -40,7 +41,7 @@ class LossBased(Weigher):
 
     def weigh(self, state: State, losses: Tensor, batch: Batch, progress: Tensor) -> tuple[Tensor, State]:
         """Losses [B] -> weights [B] of mean 1."""
-        weights = losses.shape[-1] * torch.softmax(self.form(placed(losses)) / self.temperature, -1)
+        weights = tilted(self.form(placed(losses)) / self.temperature, batch.weights)
         return torch.where(progress >= self.burn_in, weights, torch.ones_like(weights)), state
 
 

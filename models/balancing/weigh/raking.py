@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import EVERY_TASK, Claim, Need, Source, State, Task, Weigher, hyper
+from models.balancing.component import EVERY_TASK, Claim, Correction, Need, Source, State, Task, Weigher, hyper
 from models.data import Batch, Statistics
 
 ROUNDS = 200
@@ -49,6 +49,7 @@ class Raking(Weigher):
     )
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[Need]] = frozenset({"groups"})
+    corrects_prior: ClassVar[Correction] = "partly"
     source: ClassVar[Source] = Source(
         "The Benefits of Balance: From Information Projections to Variance Reduction",
         "L. Liu, R. Mehta, S. Pal, Z. Harchaoui",

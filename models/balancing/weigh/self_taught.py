@@ -97,5 +97,7 @@ class SelfTaught(Weigher):
         # Weights have mean 1, so more trust in a row is less weight of all others. Were that left out, trust would rise in
         # every row, since a step on almost any row helps.
         by_trust = (meta - (weights * meta).mean()) / fixed.mean()
-        # The loop multiplies a weight by its row's loss: so divided, what the function learns by is the meta gradient.
-        return weights + (trust - fixed) * by_trust / losses.clamp(min=1e-6), state
+        # The loop multiplies a weight by its row's loss, which may be below 0: so divided, what the function learns by is the
+        # meta gradient.
+        divisor = torch.where(losses.abs() < 1e-6, 1e-6, losses)
+        return weights + (trust - fixed) * by_trust / divisor, state

@@ -86,10 +86,11 @@ def test_its_gradient_on_lowered_labels_is_that_of_the_clean_loss_on_labels_with
     close(slope(line, lowered, torch.cat([kept, 1 - kept], 1)), wanted)
 
 
-def test_it_has_no_slope_at_the_line_where_the_noise_is_the_mean_distance_of_the_labels_above():
+def test_it_has_no_slope_at_the_line_where_noise_is_the_mean_distance_above_times_the_odds_of_the_share():
     line = torch.tensor([-0.5, 0.1, 0.7])
     targets = torch.stack([line + 0.2, line + 0.6, line - 5.0, line - 7.0, line - 9.0, line - 9.5], 1)
     close(slope(line, targets, torch.ones(3, 6), 0.5, 0.4), torch.zeros(2), atol=1e-6, rtol=0)
+    close(slope(line, targets, torch.ones(3, 6), 0.3, 0.4 * 0.3 / 0.7), torch.zeros(2), atol=1e-6, rtol=0)
     assert (
         slope(line - 0.1, targets, torch.ones(3, 6), 0.5, 0.4)[1]
         < 0

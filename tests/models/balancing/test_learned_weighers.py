@@ -59,7 +59,7 @@ def test_vulnerability_aware_weights_are_group_dro_over_what_was_forgotten_after
     close(after["forgotten"], [0.0, 1, 0, 0])
     close(after["known"], [1.0, 1, 1, 0])
     late, after = part.weigh(state, LOSSES, batch, torch.tensor(0.5))
-    expected, q = group_dro(state["q"], LOSSES, torch.tensor([0, 1, 0, 1]), 0.5, torch.ones(2), 0.0)
+    expected, q = group_dro(state["q"], LOSSES, torch.tensor([0, 1, 0, 1]), torch.ones(4), 0.5, torch.ones(2), 0.0)
     close(late, expected)
     close(after["q"], q)
 
@@ -85,13 +85,14 @@ def test_the_meta_gradient_is_the_derivative_of_the_validation_loss_after_a_step
         assert found[row].item() == pytest.approx(slope.item(), rel=1e-3, abs=1e-5)
 
 
-def test_the_rescaling_function_learns_by_the_meta_gradient_and_begins_with_equal_weights():
+@pytest.mark.parametrize("less", [0.0, 9.0])
+def test_the_rescaling_function_learns_by_the_meta_gradient_and_begins_with_equal_weights(less):
     kind = component("self_taught")
     part, given = kind.build({}), case(kind)
     state = part.parameters(given.statistics, 6, torch.Generator().manual_seed(0))
     state = {k: v.requires_grad_() for k, v in state.items()}
     batch = given.batch._replace(logits=given.logits)
-    losses = cross_entropy(given.logits, batch.targets)
+    losses = cross_entropy(given.logits, batch.targets) - less
     uniforms = torch.rand(16, generator=torch.Generator().manual_seed(1))
     weights, _ = part.weigh({**state, "uniforms": uniforms}, losses, batch, given.progress)
     close(weights.detach(), torch.ones(16))

@@ -75,6 +75,14 @@ def test_metric_losses_are_one_less_the_metric(name, value):
     close(part.losses({}, 20 * one_hot(decided, 2), batch, given.progress), 1 - value)
 
 
+def test_the_g_mean_leads_away_from_missing_every_positive():
+    given = case(component("g_mean_loss"), 16)
+    logits = torch.tensor([[math.log(3.0), 0.0]]).repeat(16, 1).requires_grad_()
+    loss = component("g_mean_loss").build({}).losses({}, logits, given.batch, given.progress)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert (gradient[given.batch.labels == 1, 1] < -1e-6).all()
+
+
 # --- overlap ---
 
 
@@ -272,6 +280,19 @@ def test_auc_margins_dual_climbs_and_never_falls_below_zero():
     assert far_apart >= 0
     zero_margin = component("auc_margin").build({"margin": 0.0, "dual_step": 0.5})
     assert zero_margin.advance(down, apart, given.batch, given.progress)["dual"] == 0
+
+
+def test_auc_margins_dual_counts_rows_by_their_weights():
+    kind = component("auc_margin")
+    given, part = case(kind), kind.build({})
+    state, both = part.init(given.statistics), torch.tensor([0, *range(16)])
+    once = given.batch._replace(weights=1 + (torch.arange(16) == 0).float())
+    twice = once._replace(targets=once.targets[both], weights=torch.ones(17))
+    found, expected = (
+        part.advance({**state, "dual": torch.tensor([0.5])}, z, batch, given.progress)["dual"]
+        for z, batch in ((given.logits, once), (given.logits[both], twice))
+    )
+    close(found, expected)
 
 
 # --- groups ---

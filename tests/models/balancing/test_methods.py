@@ -122,7 +122,7 @@ def test_power_sampling_draws_classes_as_stated():
 def test_group_dro_by_hand():
     losses, groups = torch.tensor([1.0, 3.0, 2.0]), torch.tensor([0, 0, 1])
     q = torch.tensor([0.25, 0.5, 0.25])
-    weights, after = group_dro(q, losses, groups, 0.1, torch.tensor([10.0, 10.0, 10.0]), 0.0)
+    weights, after = group_dro(q, losses, groups, torch.ones(3), 0.1, torch.tensor([10.0, 10.0, 10.0]), 0.0)
     raw = [0.25 * math.exp(0.1 * 2), 0.5 * math.exp(0.1 * 2), 0.25]
     expected = torch.tensor([r / sum(raw) for r in raw])
     torch.testing.assert_close(after, expected)
@@ -132,7 +132,7 @@ def test_group_dro_by_hand():
 
 def test_group_dro_with_no_step_is_the_mean_over_groups():
     losses, groups = torch.rand(64), LABELS
-    weights, _ = group_dro(torch.full((3,), 1 / 3), losses, groups, 0.0, COUNTS, 0.0)
+    weights, _ = group_dro(torch.full((3,), 1 / 3), losses, groups, torch.ones(64), 0.0, COUNTS, 0.0)
     means = torch.stack([losses[groups == g].mean() for g in range(3)])
     torch.testing.assert_close((weights * losses).mean(), means.mean())
 

@@ -17,14 +17,25 @@ def test_balanced_mse_by_hand():
     numbers, targets = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [2.0]])
     first = math.log(1 + math.exp(-2.0))
     second = math.log(math.exp(-0.5) + math.exp(-0.5)) + 0.5
-    close(balanced_squared_error(numbers, targets, torch.tensor(1.0)), torch.tensor([2 * first, 2 * second]))
+    close(
+        balanced_squared_error(numbers, targets, torch.ones(len(targets)), torch.tensor(1.0)),
+        torch.tensor([2 * first, 2 * second]),
+    )
+
+
+def test_balanced_mse_counts_the_values_of_the_batch_by_the_weights_of_their_rows():
+    numbers, targets = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [2.0]])
+    found = balanced_squared_error(numbers, targets, torch.tensor([1.0, 3.0]), torch.tensor(1.0))
+    close(found, torch.tensor([2 * math.log(0.5 + 1.5 * math.exp(-2.0)), 2 * math.log(2.0)]))
 
 
 def test_balanced_mse_pulls_harder_away_from_frequent_values():
     """A prediction between a crowd and a lone value gets a gradient towards the lone one that the squared error lacks."""
     targets = torch.tensor([[0.0]] * 9 + [[4.0]])
     numbers = torch.full((10, 1), 0.4, requires_grad=True)
-    (balanced,) = torch.autograd.grad(balanced_squared_error(numbers, targets, torch.tensor(1.0)).mean(), numbers)
+    (balanced,) = torch.autograd.grad(
+        balanced_squared_error(numbers, targets, torch.ones(len(targets)), torch.tensor(1.0)).mean(), numbers
+    )
     (plain,) = torch.autograd.grad(PLAIN["regression"](numbers, targets).mean(), numbers)
     assert balanced.sum() < plain.sum()
 
@@ -65,6 +76,12 @@ def test_importance_favours_rare_bins_and_its_mean_over_the_rows_is_one():
     assert (weights.diff() > 0).all()
     close((weights * counts).sum(), counts.sum())
     close(weights[1] / weights[2], (1 - torch.tensor(90 / 900.9)) / (1 - torch.tensor(10 / 900.9)))
+
+
+def test_bins_with_equally_many_rows_count_alike_whatever_the_shape():
+    shape = component("cisir").hyperparameters()["shape"]
+    for value in (shape.minimum, shape.maximum):
+        close(importance(torch.full((4,), 25.0), value), torch.ones(4))
 
 
 def test_correlation_is_pearsons_and_cisir_without_it_and_with_bins_alike_is_the_squared_error():

@@ -12,7 +12,7 @@ from models.balancing.regularize.adversary import ramp, reversed_gradient
 from models.balancing.regularize.error_rate_gap import gap
 from models.balancing.regularize.feature_norm import mean_squared_norm
 from models.balancing.regularize.group_constraints import group_distances
-from models.balancing.regularize.neural_collapse import class_means, smallest_angles, spread
+from models.balancing.regularize.neural_collapse import centred, class_means, smallest_angles, spread
 from models.balancing.regularize.separation import separation
 
 
@@ -174,12 +174,28 @@ def test_an_absent_class_keeps_others_away_by_its_running_mean():
     close(state["centres"][0], mean)
     _, moved = part.penalty(state, 5 * given.batch.features, given.logits, first, given.progress)
     close(moved["centres"][0], 0.75 * mean + 0.25 * 5 * mean)
-    features = torch.zeros(16, 6)
-    features[:, 0] = 1
-    second = given.batch._replace(labels=torch.ones(16, dtype=torch.long))
+    labels = 1 + torch.arange(16) % 2
+    features = torch.eye(6)[labels]
+    second = given.batch._replace(labels=labels)
     penalty, state = part.penalty(state, features, given.logits, second, given.progress)
-    close(penalty, -torch.arccos(0.999 * mean[0] / mean.norm()))
-    assert state["seen"].tolist() == [1, 1, 0, 0]
+    centres = torch.stack([mean, features[0], features[1]])
+    apart = centres - centres.mean(0)
+    cosines = torch.nn.functional.cosine_similarity(apart[:, None], apart[None, :], dim=-1) - 2 * torch.eye(3)
+    close(penalty, -torch.arccos(0.999 * cosines.max(-1).values).mean())
+    assert state["seen"].tolist() == [1, 1, 1, 0]
+
+
+def test_the_angles_are_those_around_the_mean_of_the_classes_so_that_where_all_features_lie_does_not_matter():
+    here = torch.tensor([True, True, False])
+    close(centred(torch.tensor([[1.0, 0.0], [3.0, 4.0], [9.0, 9.0]]), here)[:2], [[-1.0, -2.0], [1.0, 2.0]])
+    kind = component("neural_collapse")
+    part, given = kind.build({}), case(kind)
+    state = part.init(given.statistics, 6)
+    found, moved = (
+        part.penalty(state, given.batch.features + far, given.logits, given.batch, given.progress)[0]
+        for far in (0.0, 3.0)
+    )
+    close(found, moved)
 
 
 def test_feature_norm_by_hand():

@@ -216,6 +216,13 @@ def test_from_fake_to_real_keeps_both_kinds_apart_and_balances_the_first(seen):
         fit("from_fake_to_real", table(100))
 
 
+def test_what_is_remembered_of_rows_fits_a_phase_that_draws_some_of_them():
+    train = dataclasses.replace(table(300), synthetic=torch.arange(300) < 120)
+    recipe = {"schedule": "from_fake_to_real", "regularize": {"subclass_balancing": {"warm_up": 0.0}}}
+    found, _ = fit(recipe, train)
+    assert [outcome.error for outcome in found] == [None, None]
+
+
 def test_from_fake_to_real_needs_a_resampler_that_makes_rows():
     assert parse("from_fake_to_real").resample.name == "cell_smote"
     with pytest.raises(InputError, match="no resampler of the recipe makes any"):

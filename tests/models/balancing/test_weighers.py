@@ -23,16 +23,16 @@ def close(found, expected):
 
 
 def test_cvar_by_hand():
-    close(worst_share(LOSSES, 0.5), [0.0, 2.0, 0.0, 2.0])
-    close(worst_share(LOSSES, 0.375), [0.0, 1 / 0.375, 0.0, 0.5 / 0.375])
-    close(worst_share(LOSSES, 1.0), ONES)
-    close(worst_share(LOSSES, 0.25), [0.0, 4.0, 0.0, 0.0])
+    close(worst_share(LOSSES, ONES, 0.5), [0.0, 2.0, 0.0, 2.0])
+    close(worst_share(LOSSES, ONES, 0.375), [0.0, 1 / 0.375, 0.0, 0.5 / 0.375])
+    close(worst_share(LOSSES, ONES, 1.0), ONES)
+    close(worst_share(LOSSES, ONES, 0.25), [0.0, 4.0, 0.0, 0.0])
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.77])
 def test_cvar_is_the_worst_distribution_of_bounded_density(share):
     losses = torch.randn(37, generator=torch.Generator().manual_seed(0)).square()
-    weights = worst_share(losses, share)
+    weights = worst_share(losses, torch.ones(37), share)
     close(weights.mean(), 1.0)
     assert weights.max() <= 1 / share + 1e-4
     for seed in range(20):
@@ -44,15 +44,15 @@ def test_cvar_is_the_worst_distribution_of_bounded_density(share):
 
 def test_kl_weights_by_hand_and_at_their_limits():
     raw = [math.exp(v / 2) for v in LOSSES.tolist()]
-    close(exponential_weights(LOSSES, 2.0), [4 * r / sum(raw) for r in raw])
-    torch.testing.assert_close(exponential_weights(LOSSES, 1e6), ONES, rtol=1e-4, atol=1e-4)
-    close(exponential_weights(LOSSES, 1e-3), [0.0, 4.0, 0.0, 0.0])
+    close(exponential_weights(LOSSES, ONES, 2.0), [4 * r / sum(raw) for r in raw])
+    torch.testing.assert_close(exponential_weights(LOSSES, ONES, 1e6), ONES, rtol=1e-4, atol=1e-4)
+    close(exponential_weights(LOSSES, ONES, 1e-3), [0.0, 4.0, 0.0, 0.0])
 
 
 def test_kl_weights_are_the_gradient_of_the_tilted_loss():
     losses = LOSSES.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(0.7 * torch.logsumexp(losses / 0.7, 0), losses)
-    close(4 * gradient, exponential_weights(LOSSES, 0.7))
+    close(4 * gradient, exponential_weights(LOSSES, ONES, 0.7))
 
 
 def test_losses_are_placed_between_the_smallest_and_the_largest():
@@ -106,8 +106,8 @@ def test_identity_weights_by_hand_and_with_the_groups_share_zero_are_kl_weights(
     beta, groups = torch.tensor([0.5, 2.0]), torch.tensor([0, 1, 1, 0])
     mixed = [0.5 * loss + 0.5 * b for loss, b in zip(LOSSES.tolist(), [0.5, 2.0, 2.0, 0.5], strict=True)]
     raw = [math.exp(m / 2) for m in mixed]
-    close(identity_weights(LOSSES, groups, beta, 0.5, 2.0), [4 * r / sum(raw) for r in raw])
-    close(identity_weights(LOSSES, groups, beta, 0.0, 2.0), exponential_weights(LOSSES, 2.0))
+    close(identity_weights(LOSSES, groups, ONES, beta, 0.5, 2.0), [4 * r / sum(raw) for r in raw])
+    close(identity_weights(LOSSES, groups, ONES, beta, 0.0, 2.0), exponential_weights(LOSSES, ONES, 2.0))
 
 
 def test_the_groups_numbers_are_trained_and_descend_for_a_group_of_large_loss():
@@ -136,3 +136,18 @@ def test_reweighing_by_hand_and_class_and_group_are_independent_under_it():
 
 def test_reweighing_of_independent_classes_and_groups_weighs_all_alike():
     close(independence_weights(torch.tensor([[40.0, 20.0], [20.0, 10.0]])), torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("name", ["cvar_dro", "kl_dro", "loss_linupper", "group_dro", "fair_identity_scaling"])
+def test_a_row_of_weight_two_is_weighed_as_two_rows(name):
+    part, given = component(name).build({}), case(component(name), 4)
+    state = {**part.init(given.statistics), **part.parameters(given.statistics, 6, torch.Generator())}
+    groups, both = torch.tensor([0, 1, 1, 0]), torch.tensor([0, 0, 1, 2, 3])
+    once = given.batch._replace(groups=groups, weights=torch.tensor([2.0, 1.0, 1.0, 1.0]))
+    twice = once._replace(groups=groups[both], weights=torch.ones(5))
+    weights, after = part.weigh(state, LOSSES, once, given.progress)
+    expected, expected_after = part.weigh(state, LOSSES[both], twice, given.progress)
+    close(weights, expected[1:])
+    close((weights * once.weights).mean() * 4, expected.sum())
+    for key, value in after.items():
+        close(value, expected_after[key])

@@ -292,6 +292,7 @@ def test_each_member_is_normalized_by_its_own_tau():
         ("g_mean_loss_drw", "'g_mean_loss' .* which 'effective_number' needs"),
         ("g_mean_loss_per_class_normalized", "which 'per_class_normalized' needs"),
         ("seesaw_mixup", "'seesaw' cannot act here: it asks which class a row has, and 'mixup' mixes classes"),
+        ("seesaw_selmix_fine_tuning", "'seesaw' cannot act here: it asks which class a row has, and 'selmix' mixes"),
     ],
 )
 def test_methods_that_cannot_act_together_are_named_when_the_recipe_is_built(spec, message):
