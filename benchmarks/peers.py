@@ -158,7 +158,7 @@ def _lightgbm(task: Task, values: Mapping[str, Any]) -> Probabilities:
     )
     model.fit(
         task.train.columns, task.train.labels, sample_weight=weights[task.train.labels],
-        eval_set=[(task.choose.columns, task.choose.labels)], eval_sample_weight=[weights[task.choose.labels]],
+        eval_X=task.choose.columns, eval_y=task.choose.labels, eval_sample_weight=[weights[task.choose.labels]],
         callbacks=[lightgbm.early_stopping(50, verbose=False)],
     )  # fmt: skip
     return lambda rows: np.asarray(model.predict_proba(rows.columns), dtype=np.float64)

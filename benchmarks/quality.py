@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--systems", nargs="+", default=["ours", *PEERS], choices=["ours", *PEERS])
     given = parser.parse_args(arguments)
     logging.getLogger("equipoise").setLevel(logging.WARNING)
+    # What a peer's library says of another in every process of its own would bury the results.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:sklearn.utils.parallel")
     names = [name for name in given.data if mirror_has(name)]
     if len(names) < len(given.data):
         print("left out, as they are not in the mirror: " + ", ".join(n for n in given.data if n not in names))
