@@ -26,7 +26,7 @@ RECIPES = (
 )  # fmt: skip
 SETTINGS = (
     f"search.recipes=[{','.join(RECIPES)}]", "model.learners=[mlp]", f"search.budget.trials={len(RECIPES)}",
-    "search.rounds=1", "search.rungs=1", "search.subject_to={}", "model.epochs=8", "model.hidden=[128,128]",
+    "search.rounds=1", "search.rungs=1", "search.subject_to={}", "model.epochs=24", "model.hidden=[128,128]",
     "resources.device=cpu", "resources.ray=auto",
 )  # fmt: skip
 
