@@ -7,7 +7,9 @@ import gc
 import logging
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,17 +87,19 @@ def cluster(resources: Resources, device: str, table_bytes: int, note: Path) -> 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
     try:
         if started and address is not None:
-            _join(address)
+            with _termination_kept():
+                _join(address)
         elif started:
             scratch = _scratch(note)
             wanted = (resources.concurrent_trials or 1) * resources.cpus_per_trial
-            ray.init(
-                "local",  # whatever RAY_ADDRESS says
-                num_cpus=max(cores(), -int(-wanted // 1)),
-                object_store_memory=max(SPARE_MEMORY, int(1.3 * table_bytes)) + SPARE_MEMORY,
-                _temp_dir=scratch,
-                **options,
-            )
+            with _termination_kept():
+                ray.init(
+                    "local",  # whatever RAY_ADDRESS says
+                    num_cpus=max(cores(), -int(-wanted // 1)),
+                    object_store_memory=max(SPARE_MEMORY, int(1.3 * table_bytes)) + SPARE_MEMORY,
+                    _temp_dir=scratch,
+                    **options,
+                )
         for name in ("ray", "ray.tune", "ray.train"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         yield shares(resources, device, ray.cluster_resources())
@@ -107,6 +111,20 @@ def cluster(resources: Resources, device: str, table_bytes: int, note: Path) -> 
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
             note.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _termination_kept() -> Iterator[None]:
+    """Ray takes SIGTERM for itself as it starts; whoever had set a handler before has it again afterwards.
+
+    Prefect is one: it asks its handler whether a run was cancelled, and has one without it as crashed.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(before) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _join(address: str) -> None:

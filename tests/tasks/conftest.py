@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -208,8 +209,17 @@ def loans() -> Callable[..., pd.DataFrame]:
     return loan_rows
 
 
+def terminated(*_: object) -> None:
+    """What this process had in mind for SIGTERM before Ray came."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
 @pytest.fixture(scope="module")
-def four_cores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One Ray for the module, which pretends to have four cores."""
-    with cluster(Resources(concurrent_trials=4), "cpu", 0, tmp_path_factory.mktemp("ray") / "ray.json"):
-        yield
+def four_cores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """One Ray for the module, which pretends to have four cores; the handler of SIGTERM from before it started."""
+    before = signal.signal(signal.SIGTERM, terminated)
+    try:
+        with cluster(Resources(concurrent_trials=4), "cpu", 0, tmp_path_factory.mktemp("ray") / "ray.json"):
+            yield terminated
+    finally:
+        signal.signal(signal.SIGTERM, before)
