@@ -28,15 +28,20 @@ def respond(seen: Seen, name: str, overrides: dict[str, Any] | None = None, act:
     why = "; ".join(seen.reasons)
     if seen.action == "none":
         return "nothing to do"
+    judged = seen.version.partition("@")[2]
     if server_is_set():
-        return _triggered(seen.action, name, overrides or {}, why)
+        # The version goes along: of two looks that ask for the same rollback, the second must not take away one more.
+        asked = {"name": name, "why": why, "version": judged}
+        return _triggered(
+            seen.action, asked if seen.action == "roll back" else {"overrides": overrides or {}, "wait": True}
+        )
     if not act:
         command = "equipoise run" if seen.action == "retrain" else f"equipoise registry rollback {name}"
         return f"{seen.action}: run `{command}`, or the monitor with --act"
     if seen.action == "roll back":
         from flows.rollback import rolled_back
 
-        return rolled_back(name, why)
+        return rolled_back(name, why, judged)
     from flows.drive import drive
 
     settings = [f"{key}={value}" for key, value in (overrides or {}).items()]
@@ -44,14 +49,11 @@ def respond(seen: Seen, name: str, overrides: dict[str, Any] | None = None, act:
     return f"retrained here; the run ended with exit code {code}"
 
 
-def _triggered(action: Action, name: str, overrides: dict[str, Any], why: str) -> str:
+def _triggered(action: Action, parameters: dict[str, Any]) -> str:
     from prefect.deployments import run_deployment
     from prefect.exceptions import ObjectNotFound
 
     deployment = RETRAIN if action == "retrain" else ROLLBACK
-    parameters: dict[str, Any] = (
-        {"overrides": overrides, "wait": True} if action == "retrain" else {"name": name, "why": why}
-    )
     try:
         run: Any = run_deployment(deployment, parameters=parameters, timeout=0)
     except ObjectNotFound:

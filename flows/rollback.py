@@ -12,13 +12,17 @@ from tasks.registry.summary import rollback as roll
 
 
 @flow(name="rollback", persist_result=False, validate_parameters=True)
-def rollback(name: str, why: str = "", params_file: str | None = None) -> str:
-    """Make the previous champion of a model champion again, in the registry of params.yaml."""
-    return rolled_back(name, why, Path(params_file) if params_file else None)
+def rollback(name: str, why: str = "", version: str | None = None, params_file: str | None = None) -> str:
+    """Make the previous champion of a model champion again, in the registry of params.yaml.
+
+    With a `version` (v3) only if that one is champion still.
+    """
+    return rolled_back(name, why, version, Path(params_file) if params_file else None)
 
 
-def rolled_back(name: str, why: str, params_file: Path | None = None) -> str:
+def rolled_back(name: str, why: str, version: str | None, params_file: Path | None = None) -> str:
     """Do it, and say what was done."""
     root = Path.cwd()
-    moved = roll(open_registry(effective(root, params_file=params_file).params.registry.url, root), name, why)
+    registry = open_registry(effective(root, params_file=params_file).params.registry.url, root)
+    moved = roll(registry, name, why, version)
     return f"{name}: {moved['alias']} is now {moved['to']} (before: {moved['from']})"

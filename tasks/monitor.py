@@ -33,7 +33,7 @@ from tasks.monitoring import truth as truths
 from tasks.monitoring.partitions import Partition
 from tasks.monitoring.seen import Action
 from tasks.params import Monitor
-from tasks.registry import PREVIOUS, Registry, parse_reference
+from tasks.registry import CHAMPION, PREVIOUS, Registry, parse_reference
 from tasks.stage import read_json
 
 log = logging.getLogger("equipoise")
@@ -66,10 +66,12 @@ def watched(registry: Registry, reference: str) -> Watched:
     return Watched(f"{name}@{loaded.version}", predictor, Profile.model_validate(read_json(path)), evaluation)
 
 
-def previous_of(registry: Registry, name: str) -> tuple[str, Predictor] | None:
-    """The champion before the present one, if there is one."""
-    version = registry.aliases(name).get(PREVIOUS)
-    if version is None:
+def previous_of(registry: Registry, label: str) -> tuple[str, Predictor] | None:
+    """The champion before this one (NAME@v3), if this is the present one: from any other nobody could roll back."""
+    name, present = parse_reference(label)
+    aliases = registry.aliases(name)
+    version = aliases.get(PREVIOUS)
+    if version is None or aliases.get(CHAMPION) != present:
         return None
     return f"{name}@{version}", Predictor.load(registry.load(name, version).directory / "predictor")
 

@@ -14,7 +14,7 @@ from tasks.monitoring.page import render
 from tasks.monitoring.partitions import Partition, by_month, partitions, read_labels
 from tasks.monitoring.seen import FOLDER, Seen
 from tasks.params import Params
-from tasks.registry import open_registry, parse_reference
+from tasks.registry import open_registry
 from tasks.stage import replacing, write_json
 
 log = logging.getLogger("equipoise")
@@ -37,8 +37,7 @@ def watch(reference: str, look: Look, params: Params, root: Path, url: str | Non
     """Examine every partition and write monitor.json and monitor.html below data/monitor. Raises InputError for what does not fit."""
     registry = open_registry(url or params.registry.url, root)
     champion = watched(registry, reference)
-    name, _ = parse_reference(reference)
-    previous = previous_of(registry, name)
+    previous = previous_of(registry, champion.label)
     terms = terms_of(params.evaluate, params.seed)
     found = []
     for partition in _partitions(champion, look, params, root):

@@ -122,8 +122,11 @@ class Registry(Protocol):
         Of promotions that overlap exactly one is made, and the others raise AliasMovedError.
         """
 
-    def rollback(self, name: str, why: str = "") -> Move:
-        """Bring back the champion before the present one; a second rollback goes one further back."""
+    def rollback(self, name: str, why: str = "", expected: str | Expected = Expected.PRESENT) -> Move:
+        """Bring back the champion before the present one; a second rollback goes one further back.
+
+        If the champion is not the `expected` version any more, nothing is moved, and AliasMovedError is raised.
+        """
 
     def history(self, name: str) -> list[Move]:
         """Every move of every alias of a model, oldest first."""

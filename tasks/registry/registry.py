@@ -75,10 +75,14 @@ class StoredRegistry(Versions):
             before = self._latest(name)
         return None
 
-    def rollback(self, name: str, why: str = "") -> Move:
-        """Bring back the champion before the present one; a second rollback goes one further back."""
+    def rollback(self, name: str, why: str = "", expected: str | Expected = Expected.PRESENT) -> Move:
+        """Bring back the champion before the present one; a second rollback goes one further back.
+
+        If the champion is not the `expected` version any more, AliasMovedError: two that ask for the end of the same
+        champion do not take away the one before it as well.
+        """
         history = self.history(name)
-        wanted = _champion(history)
+        wanted = _champion(history) if isinstance(expected, Expected) else expected
         while True:
             _check_unmoved(name, CHAMPION, wanted, _champion(history), "nothing was rolled back")
             move = rolled_back(name, history, who(), now(), redacted(why))

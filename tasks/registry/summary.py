@@ -7,7 +7,7 @@ from typing import Any
 from models.errors import InputError
 from tasks.registry.aliases import Move
 from tasks.registry.index import Damaged
-from tasks.registry.interface import Registry
+from tasks.registry.interface import Expected, Registry
 from tasks.registry.names import CHAMPION, PREVIOUS, check_name, parse_reference, version_number
 
 
@@ -103,9 +103,11 @@ def promote(registry: Registry, reference: str, alias: str = CHAMPION, why: str 
     return {"name": name, "moved": True, **describe_move(move)}
 
 
-def rollback(registry: Registry, name: str, why: str = "") -> dict[str, Any]:
-    """Bring back the previous champion; says what was moved."""
-    return {"name": name, "moved": True, **describe_move(registry.rollback(name, why=why))}
+def rollback(registry: Registry, name: str, why: str = "", version: str | None = None) -> dict[str, Any]:
+    """Bring back the previous champion, if `version` (any, where none is named) is champion still; says what was moved."""
+    if version is not None and version_number(version) is None:
+        raise InputError(f"{version!r} is no version. Write v3, or name none: then whichever is champion has to go.")
+    return {"name": name, "moved": True, **describe_move(registry.rollback(name, why, version or Expected.PRESENT))}
 
 
 def describe_move(move: Move) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from flows.rollback import rollback
 from models.errors import InputError
 from tasks.monitoring import watch as watching
 from tasks.monitoring.seen import Seen
-from tasks.registry import open_registry
+from tasks.registry import AliasMovedError, open_registry
 
 
 @pytest.fixture
@@ -42,6 +42,18 @@ def test_without_a_server_it_is_said_and_only_done_when_asked_for(copy: Path) ->
     assert registry.aliases("toy")["champion"] == "v2"
     assert respond(seen("roll back"), "toy", act=True) == "toy: champion is now v1 (before: v2)"
     assert registry.history("toy")[-1].why == "it is worse"
+
+
+def test_two_looks_that_ask_for_the_same_rollback_take_one_champion_away(copy: Path) -> None:
+    registry = open_registry("file://registry", copy)
+    registry.promote("toy", registry.publish("toy", {"predictor/x.json": b"3"}, run="3", summary={}).version)
+    looks = [Seen("toy@v3", "roll back", seen("roll back").partitions) for _ in range(2)]
+    assert respond(looks[0], "toy", act=True) == "toy: champion is now v2 (before: v3)"
+    with pytest.raises(AliasMovedError, match="'champion' was expected to be v3, but someone else has moved it to v2"):
+        respond(looks[1], "toy", act=True)
+    assert registry.aliases("toy")["champion"] == "v2"
+    with pytest.raises(InputError, match="'champion' is no version"):
+        rollback.fn("toy", version="champion")
 
 
 def test_aliases_move_by_flows_as_by_the_command(copy: Path) -> None:
