@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import InputError, nearest
+from tasks.identity import redacted
 from tasks.params import OF_A_MODEL, SECTIONS, Params, parse_params, parse_yaml, read_text
 from tasks.stage import read_json, replacing, write_json
 
@@ -195,7 +196,8 @@ def _differences(before: Any, after: Any, key: str = "") -> Iterator[str]:
 
 
 def _brief(value: Any) -> str:
-    text = "null" if value is None else str(value)
+    """For people and logs: without the credentials of addresses."""
+    text = "null" if value is None else str(redacted(value))
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,9 +95,9 @@ def partitions(
         if Path(source).is_dir():
             yield from _of_log(Path(source), predictor, version, labels)
             continue
-        for path in _files(source, downloads):
+        for name, path in _files(source, downloads):
             rows = read_table(path, missing_marks(needed), words_among(needed))
-            yield partition_of(path.stem, rows, predictor, labels)
+            yield partition_of(name, rows, predictor, labels)
 
 
 def _of_log(folder: Path, predictor: Predictor, version: str, labels: pd.Series | None) -> Iterator[Partition]:
@@ -109,21 +110,24 @@ def _of_log(folder: Path, predictor: Predictor, version: str, labels: pd.Series 
             yield partition_of(day.name, raw.drop_duplicates(KEY), predictor, labels)
 
 
-def _files(source: str, downloads: Path) -> list[Path]:
+def _files(source: str, downloads: Path) -> list[tuple[str, Path]]:
+    """Names of partitions, and their files."""
     if is_remote(source):
-        addresses = list_s3(source) if source.startswith("s3://") and source.endswith("/") else [source]
+        listed = source.startswith("s3://") and source.endswith("/")
         found = []
-        for address in addresses:
-            path = downloads / Path(address.partition("?")[0]).name
+        for address in list_s3(source) if listed else [source]:
+            # Below a prefix, files in several folders may have the same name.
+            place = hashlib.sha256(address.encode()).hexdigest()[:16]
+            path = downloads / place / Path(address.partition("?")[0]).name
             fetch(address, path)
-            found.append(path)
+            found.append((str(Path(address.removeprefix(source)).with_suffix("")) if listed else path.stem, path))
         return found
     paths = [Path(p) for p in sorted(glob.glob(source, recursive=True))]
     if not paths:
         raise InputError(
             f"{source}: there is no such file. Name a CSV or Parquet file, a pattern in quotes, or a prediction log."
         )
-    return [p for p in paths if p.is_file()]
+    return [(p.stem, p) for p in paths if p.is_file()]
 
 
 def by_month(

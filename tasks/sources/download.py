@@ -140,12 +140,13 @@ def _copy_s3(url: str, temporary: Path) -> str:
 
 
 def list_s3(url: str) -> list[str]:
-    """Keys below an s3:// prefix, as addresses, sorted; empty if there are none."""
+    """Keys below an s3:// prefix, as addresses, sorted; empty if there are none. What only marks a folder is no key."""
     bucket, prefix = split_s3(url)
     prefix = prefix.rstrip("/") + "/" if prefix else ""
     with s3_errors(url):
         pages = s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        return sorted(f"s3://{bucket}/{item['Key']}" for page in pages for item in page.get("Contents", ()))
+        keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
+    return sorted(f"s3://{bucket}/{key}" for key in keys if not key.endswith("/"))
 
 
 def split_s3(url: str) -> tuple[str, str]:

@@ -141,7 +141,7 @@ def _remote(url: str, data: Data, downloads: Path) -> Located:
             for key in keys:
                 fetch(key, folder / _below(key, url.rstrip("/") + "/"))
         return _at_hand(target, name, data)
-    _format_of(Path(name), url)
+    _format_of(Path(name), shown(url))
     # What lies behind a user's address may change: it is only taken from the folder when its sum is known.
     if not (data.sha256 and target.is_file() and sum_of(target) == data.sha256):
         fetch(url, target, data.sha256)
@@ -156,13 +156,14 @@ def _below(key: str, prefix: str) -> str:
 
 
 def _at_hand(path: Path, name: str, data: Data) -> Located:
+    given = shown(str(data.path)) if is_remote(str(data.path)) else str(data.path)
     if path.is_dir():
         digest = folder_sum(path)
         format_: Format = "images"
     else:
-        format_ = _format_of(path, str(data.path))
+        format_ = _format_of(path, given)
         digest = sum_of(path)
-    check_sum(digest, data.sha256, f"data.path: {data.path}", "Check the file, or correct data.sha256")
+    check_sum(digest, data.sha256, f"data.path: {given}", "Check the file, or correct data.sha256")
     return Located(data.label, format_, (LocalFile(path, name, digest),))
 
 

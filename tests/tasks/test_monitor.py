@@ -15,7 +15,7 @@ from models.metrics.profile import profile_of
 from models.metrics.scored import Scored
 from models.targets import strata_ids
 from tasks.evaluate import evaluate
-from tasks.monitor import Watched, decided, examine, overall_action, watched
+from tasks.monitor import Watched, decided, examine, overall_action, previous_of, watched
 from tasks.monitoring.page import render
 from tasks.monitoring.partitions import Partition, by_month, partition_of, partitions, read_labels
 from tasks.monitoring.seen import EXIT_CODES
@@ -23,6 +23,7 @@ from tasks.monitoring.watch import Look, watch
 from tasks.params import Monitor
 from tasks.registry import open_registry
 from tasks.serving.log import PredictionLog
+from tests.s3_server import BUCKET, moto_server
 
 TERMS = Terms(draws=100)
 SECRET = "hunter2-planted"
@@ -97,6 +98,17 @@ def test_the_version_before_comes_back_if_it_is_better_on_the_same_rows(champion
     assert look(champion, rows, previous=("toy@v0", registered.predictor))["previous"]["value"] == 0
 
 
+def test_only_from_the_present_champion_can_be_rolled_back(registered, tmp_path):
+    shutil.copytree(Path(registered.url.removeprefix("file://")), tmp_path / "registry")
+    registry = open_registry("file://registry", tmp_path)
+    assert previous_of(registry, "toy@v1") is None
+    registry.promote("toy", "v2")
+    before = previous_of(registry, "toy@v2")
+    assert before is not None
+    assert before[0] == "toy@v1"
+    assert previous_of(registry, "toy@v1") is None
+
+
 def test_few_rows_are_not_judged_and_the_last_that_are_decide(champion, loans):
     few = look(champion, loans(50, 1).assign(code="1"))
     assert (few["action"], few["reasons"]) == ("none", [])
@@ -142,6 +154,19 @@ def test_partitions_come_from_files_patterns_and_prediction_logs_with_labels_tha
     assert len(day) == 30
     assert np.flatnonzero(day.labels >= 0).tolist() == [3]
     pd.testing.assert_series_equal(day.rows["grade"], rows[0]["grade"], check_dtype=False)
+
+
+def test_files_of_one_name_in_several_folders_of_a_bucket_are_several_partitions(
+    registered, loans, tmp_path, monkeypatch
+):
+    with moto_server() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        for month, count in (("2025-01", 30), ("2025-02", 20)):
+            rows = loans(count, 700).to_csv(index=False).encode()
+            server.client().put_object(Bucket=BUCKET, Key=f"rows/{month}/part-0.csv", Body=rows)
+        found = list(partitions([f"s3://{BUCKET}/rows/"], registered.predictor, "toy@v1", tmp_path))
+    assert [(p.name, len(p)) for p in found] == [("2025-01/part-0", 30), ("2025-02/part-0", 20)]
 
 
 def test_what_is_wrong_with_partitions_and_labels_is_named(registered, loans, tmp_path):

@@ -172,6 +172,9 @@ def test_a_missing_section_is_filled_in_for_dvc(copy: Path) -> None:
 def test_what_is_overridden_is_said(copy: Path) -> None:
     chosen = effective(copy, parse_settings(["search.budget.trials=8", "gates.rules[0].at_least=0.7"]))
     assert chosen.changes == ("search.budget.trials: 24 -> 8", "gates.rules[0].at_least: 0.6 -> 0.7")
+    address = "https://me:hunter2@example.org/rows.csv?token=t0ken"
+    said = "; ".join(effective(copy, (("data.name", None), ("data.path", address), ("target.column", "paid"))).changes)
+    assert "data.path: null -> https://example.org/rows.csv?token=REDACTED" in said
 
 
 def test_values_are_yaml(copy: Path) -> None:
