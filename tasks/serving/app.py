@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, create_model
 
 from models.errors import InputError
 from models.schema import Task
+from tasks.serving.body import Limited
 from tasks.serving.log import PredictionLog
 from tasks.serving.request import request_model, table_of
 from tasks.serving.scorer import Answer, Scorer
@@ -98,6 +99,7 @@ def create_app(service: Service) -> FastAPI:
     app = FastAPI(
         title=service.champion.label, version=service.champion.version, lifespan=lifespan, docs_url=None, redoc_url=None
     )
+    app.add_middleware(Limited)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(InputError, _unfit)
     Body = request_model(service.champion.predictor)

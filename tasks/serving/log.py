@@ -61,8 +61,7 @@ class PredictionLog:
                     self._finish()
                 if self._path is None:
                     self._begin()
-                os.write(self._file, line)
-                self._bytes += len(line)
+                self._append(line)
 
     def close(self) -> None:
         """Finish the present file."""
@@ -82,12 +81,29 @@ class PredictionLog:
         self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
         self._bytes, self._begun = 0, time.monotonic()
 
+    def _append(self, line: bytes) -> None:
+        left = memoryview(line)
+        try:
+            while left:
+                left = left[os.write(self._file, left) :]
+        except OSError:
+            # A disk that is full takes half a line: with the next one behind it, the file would be none of a log.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self._bytes)
+            raise
+        self._bytes += len(line)
+
     def _finish(self) -> None:
         assert self._path is not None
-        os.fsync(self._file)
-        os.close(self._file)
-        os.replace(self._path, self._path.with_suffix(""))
+        path, file = self._path, self._file
+        # Whatever happens now, this file is not written to, or closed, once more: its number may be another's by then.
         self._path, self._file = None, -1
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+            with contextlib.suppress(FileNotFoundError):  # somebody has tidied up
+                os.replace(path, path.with_suffix(""))
 
 
 def finish_orphans(folder: Path) -> None:

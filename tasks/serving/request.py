@@ -15,6 +15,9 @@ from models.schema import Column, Schema
 MOST_ROWS = 1000
 """Rows of one request."""
 
+EXACT = 2**53
+"""Up to here a float64 holds every whole number; identifiers may be longer."""
+
 Text = Annotated[str, Field(max_length=1000)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 KINDS: dict[str, Any] = {
@@ -73,10 +76,16 @@ def table_of(request: BaseModel) -> pd.DataFrame:
 
 
 def _column(values: list[Any]) -> pd.Series:
-    """Numbers as float64, everything else as text; dates as ISO text."""
-    if all(v is None or (isinstance(v, (int, float)) and not isinstance(v, bool)) for v in values):
+    """Numbers as float64, everything else as text, as are whole numbers that no float64 holds; dates as ISO text."""
+    if all(v is None or _is_number(v) for v in values):
         return pd.Series(values, dtype="float64")
     return pd.Series([_text(v) for v in values], dtype="str")
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) <= EXACT
+    return isinstance(value, float)
 
 
 def _text(value: Any) -> str | None:

@@ -3,6 +3,8 @@
 import json
 import logging
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from models.schema import Target
 from tasks.registry import open_registry
 from tasks.serve import Address, _labels, serve, shadow_report
 from tasks.serving.app import CHALLENGER, CHAMPION, Service, create_app
+from tasks.serving.body import MOST_BYTES
 from tasks.serving.log import PredictionLog, entries_of, log_files, read_log
 from tasks.serving.request import request_model
 from tasks.serving.scorer import Scorer
@@ -102,6 +105,11 @@ def test_no_rows_too_many_rows_and_no_json_are_refused(client):
         assert client.post("/predict", json=body).status_code == 422
     assert client.post("/predict", content=b"{").status_code == 422
     assert client.get("/docs").status_code == 404
+    whole = json.dumps({"rows": [{"amount": 1, "x": "y" * MOST_BYTES}]}).encode()
+    for body in (whole, iter([whole[:-1], whole[-1:]])):  # its length announced, or not
+        answer = client.post("/predict", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 413
+        assert "send fewer rows at once" in answer.json()["detail"]
     row = client.get("/openapi.json").json()["components"]["schemas"]["Row"]
     assert set(row["required"]) == {"amount", "grade", "code", "opened"}
     assert {"sex", "number"} <= set(row["properties"])
@@ -149,6 +157,15 @@ def test_the_log_has_both_versions_under_one_name_and_what_the_monitor_needs(cli
             pd.testing.assert_series_equal(mine[name].reset_index(drop=True), rows[name], check_dtype=False, rtol=1e-12)
     assert "default" not in table
     assert len(read_log([file], version="toy@v2")) == 30
+
+
+def test_an_identifier_that_no_float_holds_is_logged_as_it_is(client, tmp_path, loans):
+    rows = payload(loans(1, 3))
+    rows["rows"][0] |= {"number": 2**60 + 1, "code": 10**400}
+    assert client.post("/predict", json=rows).status_code == 200
+    client.__exit__(None, None, None)
+    (file,) = log_files(tmp_path / "log")
+    assert [entry["columns"]["number"] for entry in entries_of(file)] == [str(2**60 + 1)] * 2
 
 
 def test_no_secret_reaches_the_log_and_sensitive_columns_only_where_they_are_wanted(scorers, tmp_path, caplog, loans):
@@ -209,6 +226,29 @@ def test_log_files_are_rotated_and_what_a_killed_server_left_is_finished(tmp_pat
     (tmp_path / "odd.jsonl").write_text("[1]\n")
     with pytest.raises(InputError, match=r"odd\.jsonl, line 1: no entry"):
         read_log([tmp_path / "odd.jsonl"])
+
+
+def test_a_full_disk_and_a_folder_that_was_tidied_up_leave_a_log_that_goes_on(tmp_path):
+    log = PredictionLog(tmp_path)
+    log.write([{"number": 0}])
+    (opened,) = tmp_path.glob("*/*.open")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (opened.stat().st_size + 20, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            log.write([{"number": 1, "padding": "x" * 80}])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    log.write([{"number": 2}])
+    log.close()
+    assert [e["number"] for path in log_files(tmp_path) for e in entries_of(path)] == [0, 2]
+
+    log.write([{"number": 3}])
+    shutil.rmtree(opened.parent)
+    log.close()
+    log.write([{"number": 4}])
+    log.close()
+    assert [e["number"] for path in log_files(tmp_path) for e in entries_of(path)] == [4]
 
 
 YES_NO = Target(column="default", kind="binary", classes=("no", "yes"))
