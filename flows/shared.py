@@ -66,7 +66,7 @@ class Shared:
         with self._fetched(_name_of(key, name), self._notes / key[:2] / key / name) as note:
             if note is None:
                 return False
-            made: dict[str, Any] = {out["path"]: out.get("md5") for out in read_yaml(note).get("outs") or ()}
+            made = _made(read_yaml(note))
             if set(made) != set(outputs):
                 raise EquipoiseError(
                     f"{self._remote.url}: {_name_of(key, name)} names other outputs than the stage has"
@@ -120,6 +120,13 @@ class Shared:
             if path.is_absolute() or ".." in path.parts:
                 raise EquipoiseError(f"{self._remote.url}: {_object(sum_)} leads outside with {entry['relpath']!r}")
         return all(_each(self._bring, {str(entry["md5"]) for entry in entries}))
+
+
+def _made(note: Any) -> dict[str, Any]:
+    """What a note says that a stage made: path -> sum; nothing where it is no note."""
+    outs = note.get("outs") if isinstance(note, dict) else None
+    listed = outs if isinstance(outs, list) else []
+    return {str(out["path"]): out.get("md5") for out in listed if isinstance(out, dict) and "path" in out}
 
 
 def _name_of(key: str, note: str) -> str:

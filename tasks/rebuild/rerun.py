@@ -22,6 +22,7 @@ from tasks.rebuild.compare import TABLES, Comparison, compare
 from tasks.rebuild.record import Record, read_record
 from tasks.rebuild.tables import restore
 from tasks.registry import CorruptError, Registry
+from tasks.remote import VARIABLE as REMOTE_VARIABLE
 from tasks.sources.download import is_remote
 from tasks.sources.files import DOWNLOADS, MIRROR_VARIABLE
 
@@ -211,6 +212,7 @@ def _run(stage: str, root: Path, source: Path) -> None:
     """One stage in a process of its own, which sees the clone's code and nothing of the working copy's."""
     log.info("rebuilding: %s", stage)
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop(REMOTE_VARIABLE, None)  # it is made again, not brought from where it is finished
     if mirror := environment.get(MIRROR_VARIABLE):
         environment[MIRROR_VARIABLE] = str((source / mirror).absolute())
     process = subprocess.Popen(

@@ -19,7 +19,7 @@ from typing import Any
 
 from models.errors import EquipoiseError, InputError
 from tasks.params import Params, Resources
-from tasks.search.cluster import prepare_environment
+from tasks.search.cluster import address_of, prepare_environment
 from tasks.stage import Paths
 
 log = logging.getLogger("equipoise")
@@ -37,7 +37,8 @@ HANDED_ON = ("EQUIPOISE_REMOTE",)
 
 def is_outside(resources: Resources) -> bool:
     """Whether trials run in a cluster that this machine is no node of."""
-    return resources.ray.startswith(SCHEME)
+    address = address_of(resources)
+    return address is not None and address.startswith(SCHEME)
 
 
 def carry_out(module: str, params: Params, inputs: Paths, outputs: Paths) -> None:
@@ -45,7 +46,8 @@ def carry_out(module: str, params: Params, inputs: Paths, outputs: Paths) -> Non
 
     Raises what the stage raises, and InputError where the cluster is not to be reached or does not see the working copy.
     """
-    address = params.resources.ray
+    address = address_of(params.resources)
+    assert address is not None  # the caller has asked `is_outside`
     folder = next(iter(outputs.values())).resolve().parents[1] / ".equipoise" / "relay"
     folder.mkdir(parents=True, exist_ok=True)
     said = folder / f"{uuid.uuid4().hex}.jsonl"

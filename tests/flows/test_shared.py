@@ -119,8 +119,13 @@ def no_note(remote: Path) -> None:
     next(remote.glob("runs/*/*/*")).write_text("outs: [")
 
 
+def cut_off(remote: Path) -> None:
+    note = next(remote.glob("runs/*/*/*"))
+    note.write_text("outs:\n- pa")
+
+
 @pytest.mark.parametrize(
-    "damage", [broken, half_there, with_other_outputs, with_a_path_that_leads_outside, no_note]
+    "damage", [broken, half_there, with_other_outputs, with_a_path_that_leads_outside, no_note, cut_off]
 )  # fmt: skip
 def test_what_is_broken_or_half_there_counts_as_not_there(damage: Callable[[Path], None], tmp_path: Path) -> None:
     remote = Folder(tmp_path / "remote")

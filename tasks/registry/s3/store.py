@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 import threading
 import weakref
@@ -257,7 +258,7 @@ def _area() -> Path:
     """Where versions are fetched to: for this user alone, on this machine."""
     area = Path(tempfile.gettempdir()) / f"equipoise-{os.getuid()}"
     area.mkdir(mode=0o700, exist_ok=True)
-    found = area.stat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o022:
+    found = area.lstat()  # a link could lead to where somebody else wants things removed
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise PermissionError(errno.EPERM, "others could change what is fetched there", str(area))
     return area

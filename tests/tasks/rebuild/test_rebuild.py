@@ -17,6 +17,7 @@ from tasks.rebuild.compare import DOCUMENTS, TABLES, compare
 from tasks.rebuild.difference import difference
 from tasks.rebuild.lineage import as_html, as_svg, as_tree, stations
 from tasks.rebuild.record import read_record
+from tasks.rebuild.rerun import _run
 from tasks.rebuild.tables import restore
 from tasks.registry import CorruptError
 from tests.tasks.rebuild.conftest import git
@@ -132,6 +133,16 @@ def test_a_commit_that_is_unknown_or_none_is_said(project, tmp_path):
     record.identity["code"] = {"commit": None, "note": "git is not installed"}
     with pytest.raises(InputError, match="git is not installed"):
         check_out(record, str(project.root), tmp_path / "d", False)
+
+
+def test_a_stage_is_done_again_whatever_a_remote_has_of_it(tmp_path, monkeypatch):
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks/probe.py").write_text(
+        "import os; open('seen', 'w').write(os.environ.get('EQUIPOISE_REMOTE', ''))"
+    )
+    monkeypatch.setenv("EQUIPOISE_REMOTE", str(tmp_path / "remote"))
+    _run("probe", tmp_path, tmp_path)
+    assert (tmp_path / "seen").read_text() == ""
 
 
 @pytest.fixture

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
 from collections.abc import Callable
 
 import pytest
 
 from models.errors import EquipoiseError, InputError
 from tasks.registry import CorruptError, open_registry
+from tasks.registry.s3.store import S3Store
 from tests.s3_server import free_port
 
 CONTENT = {"predictor/weights.safetensors": b"w" * 1000, "params.json": b"{}"}
@@ -40,6 +43,15 @@ def test_no_secret_is_in_a_message_a_log_or_the_bucket(bucket, caplog, monkeypat
         assert secret not in "".join(said)
         assert secret not in stored
         assert not any(secret in record.getMessage() for record in caplog.records if record.name == "equipoise")
+
+
+def test_a_link_in_place_of_the_folder_of_fetched_versions_is_not_followed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "elsewhere/kept").mkdir(parents=True)
+    (tmp_path / "elsewhere/kept.lock").touch()
+    (tmp_path / f"equipoise-{os.getuid()}").symlink_to("elsewhere")
+    assert S3Store.at("s3://bucket/x", "bucket/x").tidy() == 0
+    assert (tmp_path / "elsewhere/kept").is_dir()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from models.errors import EquipoiseError
 from tasks.params import Resources
 from tasks.search.cluster import address_of, shares
+from tasks.search.relay import is_outside
 
 
 def test_auto_takes_the_cluster_of_the_environment_and_local_never_does(monkeypatch):
@@ -16,6 +17,10 @@ def test_auto_takes_the_cluster_of_the_environment_and_local_never_does(monkeypa
     assert address_of(Resources()) == "10.0.0.1:6379"
     assert address_of(Resources(ray="local")) is None
     assert address_of(Resources(ray="head:6379")) == "head:6379"
+    assert not is_outside(Resources())
+    monkeypatch.setenv("RAY_ADDRESS", "ray://10.0.0.1:10001")
+    assert is_outside(Resources())
+    assert not is_outside(Resources(ray="local"))
 
 
 @pytest.mark.parametrize("ray", ["head", "http://head:6379", "head:port", "ray://head", ""])
