@@ -15,13 +15,18 @@ from infra.production.production_set import ENVIRONMENT, packages_missing, produ
 from infra.production.settings import FILE, ROOT, Settings, load
 from models.errors import EquipoiseError, InputError
 
+INTERRUPTED = 130
+
 
 class _Asked(BaseException):
     """Somebody asked for the end."""
 
 
 def main() -> int:
-    """Exit codes: 0 when it was asked to end, 2 for what the user can mend, 1 for a fault."""
+    """Exit codes: 0 when a set was asked to end, or a test has passed, 2 for what the user can mend, 1 for a fault.
+
+    130 for a test that was ended before its time.
+    """
     parser = argparse.ArgumentParser(prog="python -m infra.production", description=__doc__)
     parser.add_argument("--settings", type=Path, default=FILE, help="instead of infra/production.yaml")
     parser.add_argument("--install", action="store_true", help="install Debian's packages that are missing")
@@ -48,7 +53,7 @@ def main() -> int:
             return trial(settings)
         _keep_up(settings)
     except _Asked:
-        return 0
+        return INTERRUPTED if given.test else 0  # a test that was ended has not passed
     except EquipoiseError as error:
         print(f"production: {error}", file=sys.stderr)
         return error.exit_code

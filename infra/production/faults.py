@@ -22,6 +22,7 @@ from infra.production.production_set import production
 from infra.production.settings import Settings
 from infra.production.supervisor import Supervisor
 from infra.production.trial import SMALL, Server, apart, clone, logs_shown, nothing_left, say
+from infra.production.yours import emptied
 from models.errors import EquipoiseError, InputError, nearest
 
 DEPLOYMENT = "retrain/on-demand"
@@ -73,6 +74,17 @@ class Met:
                 process.kill()
         psutil.wait_procs(family, timeout=10)
         say(f"  {name}: killed, {len(family)} processes")
+
+    def at_work(self) -> list[str]:
+        """The processes that Prefect's worker has started, and those of trials on the nodes of Ray."""
+        found = []
+        for name in ("prefect-worker", "ray-head", "ray-worker"):
+            for process in psutil.Process(self.supervisor.process_of(name).pid).children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    said, alive = " ".join(process.cmdline()), process.status() != psutil.STATUS_ZOMBIE
+                    if alive and (name == "prefect-worker" or "::ImplicitFunc" in said):
+                        found.append(said)
+        return found
 
     def move(self) -> None:
         """From now on retrainings work in a fresh clone, by a worker of their own; what was done in the one before is gone."""
@@ -147,11 +159,25 @@ def _two(met: Met) -> None:
         met.registered(run)
 
 
+def _cancelled(met: Met) -> None:
+    """Nobody is told of a crash, nothing of the run is left, and the next one goes on."""
+    run = met.begin()
+    met.until_it_searches()
+    met.server.cancel(run)
+    met.server.over(run)
+    met.server.until("its processes had ended", lambda: not met.at_work())
+    states = met.server.states(run)
+    if states[-1] != "Cancelled" or "Crashed" in states:
+        raise EquipoiseError(f"a run that was cancelled was {', then '.join(states)}")
+    met.registered(met.begin(met.seeds, wait=True))
+
+
 FAULTS: Mapping[str, tuple[str, Callable[[Met], None]]] = {
     "postgres": ("kill -9 of PostgreSQL during a search", _database),
     "ray-node": ("kill -9 of a worker node of Ray during a search", _node),
     "worker": ("kill -9 of Prefect's worker and its run during a search, on in a fresh clone", _worker),
     "two-runs": ("two runs of one deployment at once", _two),
+    "cancelled": ("a run that is cancelled during a search", _cancelled),
 }
 
 
@@ -160,6 +186,11 @@ def faults(given: Settings, names: Sequence[str] = ()) -> int:
     for name in names:
         if name not in FAULTS:
             raise InputError(f"--faults: there is no fault '{name}'. {nearest(name, FAULTS)}")
+    parts = {"postgres": given.postgres.use, "prefect": given.prefect.use, "ray": given.ray.use}
+    if yours := [name for name, use in parts.items() if use == "given"]:
+        raise InputError(
+            f"--faults kills parts of the set, and {', '.join(yours)} would be yours. Set `use: local` there."
+        )
     chosen = {name: FAULTS[name] for name in names or FAULTS}
     survived = 0
     with tempfile.TemporaryDirectory(prefix="equipoise-faults-") as folder:
@@ -167,7 +198,11 @@ def faults(given: Settings, names: Sequence[str] = ()) -> int:
         home.chmod(0o711)
         root = clone(home / "clone")
         settings = apart(given, home / "state")
-        with production(settings, root, say) as (supervisor, variables), logs_shown(settings.state):
+        with (
+            emptied(settings, say),
+            production(settings, root, say) as (supervisor, variables),
+            logs_shown(settings.state),
+        ):
             met = Met(root, Server(variables["PREFECT_API_URL"], supervisor.look), supervisor, settings, variables)
             met.server.meanwhile = met.watch
             for says, fault in chosen.values():

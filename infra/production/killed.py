@@ -1,6 +1,7 @@
 """An automation of Prefect that finds the runs which were killed, so that they are told of and hold nobody up.
 
-A run that is killed together with its worker says nothing any more. For Prefect it would run for ever, and keep its place
+Runs of deployments send a heartbeat every half minute (infra/prefect.yaml), the shortest that Prefect allows, so that one or
+two may be late. A run that is killed together with its worker says nothing any more. For Prefect it would run for ever, and keep its place
 among the runs of its deployment until that lapses.
 """
 
@@ -11,9 +12,6 @@ from infra.production.automations import OF_OURS, give_up, see_to
 
 NAME = "equipoise-killed"
 HEARTBEAT = "prefect.flow-run.heartbeat"
-HEARTBEAT_SECONDS = 30
-"""The shortest that Prefect allows, so that one or two may be late."""
-
 OVER = (
     "Completed", "Failed", "Refused", "Crashed", "TimedOut", "Cancelling", "Cancelled", "Paused", "Suspended",
     "AwaitingRetry", "Scheduled",

@@ -16,6 +16,8 @@ from infra.production import killed, notify
 from infra.production.api import Api
 from infra.production.settings import HOST, Settings, read_yaml
 from infra.production.supervisor import Program, Supervisor, run
+from models.errors import EquipoiseError
+from tasks.identity import redacted
 
 QUIET: Mapping[str, str] = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -53,11 +55,9 @@ def start_server(settings: Settings, database: str, supervisor: Supervisor) -> d
     return variables
 
 
-def given_server(settings: Settings) -> dict[str, str]:
-    """The variables of a server of the user's; its address is in the environment already."""
-    home = settings.state / "prefect"
-    home.mkdir(mode=0o700, exist_ok=True)
-    return {**QUIET, "PREFECT_API_URL": os.environ["PREFECT_API_URL"]}
+def given_server() -> dict[str, str]:
+    """The variables of a server of the user's; its address, and a key for it, are in the environment already."""
+    return {**QUIET, "PREFECT_API_URL": os.environ["PREFECT_API_URL"].rstrip("/")}
 
 
 def deploy(settings: Settings, root: Path, variables: Mapping[str, str]) -> None:
@@ -68,22 +68,31 @@ def deploy(settings: Settings, root: Path, variables: Mapping[str, str]) -> None
     params.write_text(
         json.dumps({"registry": {"url": f"s3://{settings.s3.bucket}/{settings.s3.prefix}"}}), encoding="utf-8"
     )
-    written = bound(read_yaml(root / "infra" / "prefect.yaml"), params, settings.prefect.pool)
+    written = bound(read_yaml(root / "infra" / "prefect.yaml"), params, settings.prefect.pool, settings.trial)
     deployments.write_text(json.dumps(written), encoding="utf-8")
     pool = ("work-pool", "create", settings.prefect.pool, "--type", "process", "--overwrite")
     run((*PREFECT, *pool), variables, folder=root)
     run((*PREFECT, "--no-prompt", "deploy", "--prefect-file", str(deployments), "--all"), variables, folder=root)
+    if settings.trial is not None:
+        return  # automations look at all runs of a server, and that one has others
     api = Api(variables["PREFECT_API_URL"])
-    killed.watch(api, settings.prefect.silent_seconds)
-    if settings.prefect.webhook is not None:
-        notify.tell(api, os.environ[settings.prefect.webhook])
+    try:
+        killed.watch(api, settings.prefect.silent_seconds)
+        if settings.prefect.webhook is not None:
+            notify.tell(api, os.environ[settings.prefect.webhook])
+    except OSError as error:
+        raise EquipoiseError(
+            f"Prefect's server at {redacted(variables['PREFECT_API_URL'])} does not take the automations: {error}. It has to "
+            "have them (Prefect 3), and to let you: see PREFECT_API_KEY and PREFECT_API_AUTH_STRING."
+        ) from None
 
 
-def bound(written: dict[str, Any], params: Path, pool: str) -> dict[str, Any]:
-    """The deployments' file with a pool, and a file of params that every run takes."""
+def bound(written: dict[str, Any], params: Path, pool: str, trial: str | None = None) -> dict[str, Any]:
+    """The deployments' file with a pool, and a file of params that every run takes; `trial` ends their names, if it is one."""
     deployments = [
         {
             **deployment,
+            "name": deployment["name"] if trial is None else f"{deployment['name']}-{trial}",
             "work_pool": {**deployment["work_pool"], "name": pool},
             "parameters": {**deployment["parameters"], "params_file": str(params)},
         }
@@ -104,8 +113,7 @@ def start_worker(settings: Settings, root: Path, variables: Mapping[str, str], s
     def ready() -> bool:
         return b"started!" in log.read_bytes()[began:]
 
-    heard = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(killed.HEARTBEAT_SECONDS)}
-    supervisor.start(Program("prefect-worker", words, ready, {**variables, **heard}, folder=root))
+    supervisor.start(Program("prefect-worker", words, ready, variables, folder=root))
 
 
 def answers(url: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from infra.production import ceph, orchestration, postgres, ray_cluster, storage
-from infra.production.settings import HOST, Settings, secrets_in, write_environment
+from infra.production.settings import DATABASE, HOST, Settings, secrets_in, write_environment
 from infra.production.supervisor import Supervisor, listens
 from models.errors import BusyError, InputError
 
@@ -47,10 +47,10 @@ def _start(settings: Settings, root: Path, scratch: Path, supervisor: Supervisor
     variables = {"PYTHONPATH": path, **storage.start(settings, supervisor), **storage.work(settings.s3)}
     if settings.prefect.use == "local":
         given = settings.postgres.use == "given"
-        database = os.environ[_DATABASE] if given else postgres.start(settings, secrets, supervisor)
+        database = os.environ[DATABASE] if given else postgres.start(settings, secrets, supervisor)
         variables |= orchestration.start_server(settings, database, supervisor)
     else:
-        variables |= orchestration.given_server(settings)
+        variables |= orchestration.given_server()
     if settings.ray.use == "local":
         variables |= _start_ray(settings, secrets.ray, root, scratch, supervisor)
     orchestration.deploy(settings, root, variables)
@@ -65,9 +65,6 @@ def _start_ray(settings: Settings, token: str, root: Path, scratch: Path, superv
     return variables
 
 
-_DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
-
-
 def check(settings: Settings) -> None:
     """Everything that is missing or taken, before anything starts. Raises InputError with what to do."""
     needed = packages_missing(settings)
@@ -78,7 +75,7 @@ def check(settings: Settings) -> None:
             + (" `s3: {use: memory}` needs nothing, and forgets everything at its end." if "radosgw" in needed else "")
         )
     wanted = {
-        _DATABASE: settings.postgres.use == "given" and settings.prefect.use == "local",
+        DATABASE: settings.postgres.use == "given" and settings.prefect.use == "local",
         "PREFECT_API_URL": settings.prefect.use == "given",
         "RAY_ADDRESS": settings.ray.use == "given",
     }

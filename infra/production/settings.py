@@ -18,6 +18,8 @@ HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "infra" / "production.yaml"
 SECRETS = "secrets.json"
+DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
+"""The variable that leads Prefect's server to a database of the user's."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
@@ -80,6 +82,8 @@ class Settings(_Section):
     s3: S3 = Field(default_factory=S3)
     prefect: Orchestration = Field(default_factory=Orchestration)
     ray: Cluster = Field(default_factory=Cluster)
+    trial: Name | None = None
+    """Of a set that is only tried on a server of yours: what its deployments' names end with. Not for the file."""
 
 
 def load(path: Path = FILE, root: Path = ROOT) -> Settings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from infra.production.ceph import Ceph
@@ -50,11 +51,34 @@ def see_to_bucket(bucket: str, variables: dict[str, str]) -> None:
         except ClientError as error:
             if error.response["Error"]["Code"] not in NOT_THERE:
                 raise
-            s3.create_bucket(Bucket=bucket)
+            s3.create_bucket(Bucket=bucket, **_where(s3))
     except (BotoCoreError, ClientError) as error:
         raise InputError(
             f"infra/production.yaml: s3: the bucket '{bucket}' could not be reached or made: {error}"
         ) from error
+
+
+def _where(s3: Any) -> dict[str, Any]:
+    """AWS wants to be told the region of a new bucket, unless it is the one that has no name there."""
+    region = s3.meta.region_name
+    if region in (None, REGION, "aws-global"):
+        return {}
+    return {"CreateBucketConfiguration": {"LocationConstraint": region}}
+
+
+def remove_below(bucket: str, prefixes: Iterable[str]) -> str | None:
+    """Remove all objects of the user's own storage below these; why that could not be done, if it could not."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        s3 = client({})
+        for prefix in prefixes:
+            for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/"):
+                for found in page.get("Contents", ()):
+                    s3.delete_object(Bucket=bucket, Key=found["Key"])
+    except (BotoCoreError, ClientError) as error:
+        return str(error)
+    return None
 
 
 def client(variables: dict[str, str]) -> Any:
@@ -71,10 +95,14 @@ def client(variables: dict[str, str]) -> Any:
 
 
 def _variables(port: int, key: str, secret: str) -> dict[str, str]:
+    endpoint = f"http://{HOST}:{port}"
     return {
-        "AWS_ENDPOINT_URL": f"http://{HOST}:{port}",
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ENDPOINT_URL_S3": endpoint,  # of these two the latter counts, and the user may have set it
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
         "AWS_ACCESS_KEY_ID": key,
         "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_SESSION_TOKEN": "",
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
     }

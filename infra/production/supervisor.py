@@ -173,13 +173,21 @@ def run(
     folder: Path | None = None, patience: float = 180.0,
 ) -> str:  # fmt: skip
     """A command to its end; what it printed. Raises EquipoiseError with its messages when it fails."""
-    done = subprocess.run(
-        words, env={**os.environ, **(environment or {})}, cwd=folder, capture_output=True, text=True, timeout=patience,
-        check=False, stdin=subprocess.DEVNULL, **identity(user),
-    )  # fmt: skip
+    shown = f"`{shlex.join(words[:4])} …`"
+    try:
+        done = subprocess.run(
+            words, env={**os.environ, **(environment or {})}, cwd=folder, capture_output=True, text=True, timeout=patience,
+            check=False, stdin=subprocess.DEVNULL, **identity(user),
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise EquipoiseError(f"{shown} did not end within {patience:g} s") from None
+    except FileNotFoundError:
+        raise InputError(
+            f"{shown} cannot be run: {words[0]} is not there. Install it, or correct its folder."
+        ) from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip()[-LOG_TAIL_BYTES:]
-        raise EquipoiseError(f"`{shlex.join(words[:4])} …` ended with exit code {done.returncode}: {said}")
+        raise EquipoiseError(f"{shown} ended with exit code {done.returncode}: {said}")
     return str(done.stdout)
 
 

@@ -1,7 +1,7 @@
 """`make production-test`: a retraining on demand and one on schedule through a whole set, in a fresh clone; then nothing is left.
 
 It ends with 0 only if both are registered in the S3 registry, a second start finds what the first one kept, no process is
-left behind, and no secret is in any log.
+left behind, and no secret is in any log. On parts that are yours it works under names of its own, and removes what it made.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from infra.production import ceph
 from infra.production.api import Api
 from infra.production.production_set import production
 from infra.production.settings import ROOT, SECRETS, Settings
+from infra.production.yours import emptied, forget, named_apart, secrets_given
 from models.errors import EquipoiseError
 
 PATIENCE_SECONDS = 900.0
@@ -58,8 +59,22 @@ def trial(given: Settings) -> int:
         root = clone(home / "clone")
         settings = apart(given, home / "state")
         say(f"object storage: {settings.s3.use}")
-        with production(settings, root, say) as (supervisor, variables), logs_shown(settings.state):
-            server = Server(variables["PREFECT_API_URL"], supervisor.look)
+        with emptied(settings, say):
+            registered = _first_start(settings, root)
+            nothing_left(home)
+            variables = _second_start(settings, root, registered)
+        nothing_left(home)
+        _no_secrets(settings.state, variables)
+    say("production-test: passed")
+    return 0
+
+
+def _first_start(settings: Settings, root: Path) -> list[str]:
+    """The retrainings and a promotion; the versions that came of them."""
+    with production(settings, root, say) as (supervisor, variables), logs_shown(settings.state):
+        server = Server(variables["PREFECT_API_URL"], supervisor.look, settings.trial)
+        try:
+            before = _jobs_of_ray(settings, variables)[0] if settings.ray.use == "given" else 0
             say("on demand: " + server.on_demand("retrain/on-demand", {"overrides": dict(SMALL)}))
             scheduled = {"overrides": {**SMALL, "seed": 1}, "wait": True}
             say("on schedule: " + server.on_schedule("retrain/nightly", scheduled))
@@ -67,31 +82,42 @@ def trial(given: Settings) -> int:
             if registered != ["v1", "v2"]:
                 raise EquipoiseError(f"expected the versions v1 and v2 in the S3 registry, found {registered}")
             say("registered: lending@v1 and lending@v2")
-            if settings.ray.use == "local":
-                say(f"searches on the cluster of Ray: {_searches_on_ray(settings, variables)}")
+            say(f"searches on the cluster of Ray: {_searches_on_ray(settings, variables, before)}")
             promoted = {"reference": "lending@v1", "why": "trial"}
             say("on demand: " + server.on_demand("promote/on-demand", promoted))
-        nothing_left(home)
-        with production(settings, root, say) as (_, variables):
-            runs = Server(variables["PREFECT_API_URL"], lambda: None).completed()
+        except BaseException:
+            forget(server, settings, say)  # there will be no second start, which does it
+            raise
+    return registered
+
+
+def _second_start(settings: Settings, root: Path, registered: list[str]) -> dict[str, str]:
+    """What the first one left is there; the variables of the set."""
+    with production(settings, root, say) as (_, variables):
+        server = Server(variables["PREFECT_API_URL"], lambda: None, settings.trial)
+        try:
+            runs = server.completed()
             if runs != 3:
                 raise EquipoiseError(f"the second start found {runs} finished runs in the database instead of 3")
             kept = _registered(settings, variables)
-            if settings.s3.use == "ceph" and kept != registered:
+            if settings.s3.use != "memory" and kept != registered:
                 raise EquipoiseError(f"the second start found {kept} in the registry instead of {registered}")
             say(f"second start: {runs} runs in the database, versions {', '.join(kept) or 'gone with the memory'}")
-        nothing_left(home)
-        _no_secrets(settings.state, variables)
-    say("production-test: passed")
-    return 0
+        finally:
+            forget(server, settings, say)
+    return variables
 
 
 class Server(Api):
-    """Prefect's API, and what is asked of it here; `meanwhile` is done whenever there is something to wait for."""
+    """Prefect's API, and what is asked of it here; `meanwhile` is done whenever there is something to wait for.
 
-    def __init__(self, url: str, meanwhile: Callable[[], None]) -> None:
+    `trial` is what the deployments' names end with, if it is anything.
+    """
+
+    def __init__(self, url: str, meanwhile: Callable[[], None], trial: str | None = None) -> None:
         super().__init__(url)
         self.meanwhile = meanwhile
+        self._trial = trial
 
     def on_demand(self, name: str, parameters: Mapping[str, Any]) -> str:
         """A run of a deployment to its end: what its state says."""
@@ -120,7 +146,8 @@ class Server(Api):
 
     def completed(self) -> int:
         """How many runs are over."""
-        return int(self.call("flow_runs/count", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}))
+        mine = {} if self._trial is None else {"deployments": {"name": {"like_": self._trial}}}
+        return int(self.call("flow_runs/count", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}, **mine}))
 
     def stages(self, run: str, state: str) -> set[str]:
         """The stages of a run whose tasks ended in a state of this name."""
@@ -139,17 +166,32 @@ class Server(Api):
         return (ended - created).total_seconds() - sum(float(task["total_run_time"]) for task in tasks)
 
     def _deployment(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.call(f"deployments/name/{name}")
+        ending = "" if self._trial is None else f"-{self._trial}"
+        found: dict[str, Any] = self.call(f"deployments/name/{name}{ending}")
         return found
 
-    def finished(self, run: str) -> str:
-        """What the state of a run says at its end. Raises EquipoiseError unless it is complete."""
+    def cancel(self, run: str) -> None:
+        """As `prefect flow-run cancel` asks for it."""
+        self.call(f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
 
-        def over() -> dict[str, Any] | None:
+    def states(self, run: str) -> list[str]:
+        """The names of all states that a run has had, in their order."""
+        found = self.call(f"flow_run_states/?flow_run_id={run}")
+        return [str(state["name"]) for state in sorted(found, key=lambda state: str(state["timestamp"]))]
+
+    def over(self, run: str) -> dict[str, Any]:
+        """The state in which a run has ended."""
+
+        def last() -> dict[str, Any] | None:
             state: dict[str, Any] = self.call(f"flow_runs/{run}")["state"]
             return state if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
 
-        state = self.until("the run was over", over)
+        state: dict[str, Any] = self.until("the run was over", last)
+        return state
+
+    def finished(self, run: str) -> str:
+        """What the state of a run says at its end. Raises EquipoiseError unless it is complete."""
+        state = self.over(run)
         if state["type"] != "COMPLETED":
             raise EquipoiseError(f"the run ended as {state['name']}: {state['message']}")
         return str(state["message"])
@@ -196,17 +238,30 @@ def _registered(settings: Settings, variables: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _searches_on_ray(settings: Settings, variables: Mapping[str, str]) -> int:
-    """How many drivers the cluster has had, but for the one that asks. Raises EquipoiseError unless both runs were there."""
+def _searches_on_ray(settings: Settings, variables: Mapping[str, str], before: int) -> int:
+    """How many drivers the cluster has had beyond those `before`. Raises EquipoiseError unless both runs were there.
+
+    A cluster that is the user's may have had others as well.
+    """
+    jobs, nodes = _jobs_of_ray(settings, variables)
+    if settings.ray.use == "given":
+        searches, right = jobs - before - 1, jobs - before - 1 >= 2  # one of them has asked before
+    else:
+        searches, right = jobs, (jobs, nodes) == (2, 2)
+    if not right:
+        raise EquipoiseError(f"expected two searches on two nodes of Ray, found {searches} on {nodes}")
+    return searches
+
+
+def _jobs_of_ray(settings: Settings, variables: Mapping[str, str]) -> tuple[int, int]:
+    """How many drivers the cluster has had but for the one that asks, and its nodes."""
     script = (
         "import os, ray\nfrom ray._private.state import state\n"
         "ray.init(os.environ['RAY_ADDRESS'], logging_level='ERROR')\n"
         "print(len(state.job_table()) - 1, len([n for n in ray.nodes() if n['Alive']]))"
     )
-    drivers, nodes = map(int, _python(script, settings, variables).split())
-    if (drivers, nodes) != (2, 2):
-        raise EquipoiseError(f"expected two searches on two nodes of Ray, found {drivers} on {nodes}")
-    return drivers
+    jobs, nodes = map(int, _python(script, settings, variables).split())
+    return jobs, nodes
 
 
 def _python(script: str, settings: Settings, variables: Mapping[str, str], *words: str) -> str:
@@ -223,7 +278,8 @@ def _python(script: str, settings: Settings, variables: Mapping[str, str], *word
 def _no_secrets(state: Path, variables: Mapping[str, str]) -> None:
     """Whether no log holds a secret, and only their owner reads the files that do."""
     made = json.loads((state / SECRETS).read_text(encoding="utf-8"))
-    secrets = [value.encode() for value in (*made.values(), variables.get("AWS_SECRET_ACCESS_KEY", "")) if value]
+    here = (*made.values(), variables.get("AWS_SECRET_ACCESS_KEY", ""), *secrets_given())
+    secrets = [value.encode() for value in here if value]
     for log in (state / "logs").iterdir():
         if any(secret in log.read_bytes() for secret in secrets):
             raise EquipoiseError(f"a secret is in {log.name}")
@@ -258,16 +314,17 @@ def clone(root: Path) -> Path:
 
 
 def apart(given: Settings, state: Path) -> Settings:
-    """The same set on other ports and in a folder of its own; object storage in memory where Ceph is not installed."""
+    """The same set on other ports, in a folder and under names of its own; objects in memory where Ceph is not installed."""
     ports = iter(_free_ports(4))
-    use = "memory" if given.s3.use == "ceph" and ceph.missing() is not None else given.s3.use
-    return given.model_copy(
+    mine = named_apart(given)
+    use = "memory" if mine.s3.use == "ceph" and ceph.missing() is not None else mine.s3.use
+    return mine.model_copy(
         update={
             "state": state,
-            "postgres": given.postgres.model_copy(update={"port": next(ports)}),
-            "s3": given.s3.model_copy(update={"port": next(ports), "use": use}),
-            "prefect": given.prefect.model_copy(update={"port": next(ports), "ui": False, "silent_seconds": 60}),
-            "ray": given.ray.model_copy(update={"port": next(ports)}),
+            "postgres": mine.postgres.model_copy(update={"port": next(ports)}),
+            "s3": mine.s3.model_copy(update={"port": next(ports), "use": use}),
+            "prefect": mine.prefect.model_copy(update={"port": next(ports), "ui": False, "silent_seconds": 60}),
+            "ray": mine.ray.model_copy(update={"port": next(ports)}),
         }
     )
 

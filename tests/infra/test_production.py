@@ -6,20 +6,27 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
 
-from infra.production import postgres
+from infra.production import postgres, storage
+from infra.production.__main__ import INTERRUPTED, main
+from infra.production.api import Api
+from infra.production.faults import faults
 from infra.production.orchestration import bound
 from infra.production.production_set import check, packages_missing
 from infra.production.settings import Postgres, Settings, load, secrets_in
 from infra.production.supervisor import Program, Supervisor, listens, run
+from infra.production.yours import named_apart, secrets_given
 from models.errors import EquipoiseError, InputError
+from tests.s3_server import moto_server
 
 PATIENCE_SECONDS = 60.0
 SLEEPER = (sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)")
@@ -100,12 +107,111 @@ def test_every_deployment_takes_the_registry_of_the_set(repository: Path, tmp_pa
 
     written = yaml.safe_load((repository / "infra" / "prefect.yaml").read_text(encoding="utf-8"))
     made = bound(written, tmp_path / "params.yaml", "mine")["deployments"]
+    tried = bound(written, tmp_path / "params.yaml", "mine", "trial-1")["deployments"]
+    assert [d["name"] for d in tried] == [f"{d['name']}-trial-1" for d in made]
     assert {d["work_pool"]["name"] for d in made} == {"mine"}
+    # Two heartbeats may be late before a run counts as killed, whichever worker it runs on.
+    pauses = [int(d["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]) for d in made]
+    silent = Settings().prefect.silent_seconds
+    assert silent is not None
+    assert 2 * max(pauses) < silent
     for deployment in made:
         path, function = deployment["entrypoint"].split(":")
         flow = getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), function)
         inspect.signature(flow.fn).bind_partial(**deployment["parameters"])
         assert deployment["parameters"]["params_file"] == str(tmp_path / "params.yaml")
+
+
+GIVEN = Settings.model_validate({part: {"use": "given"} for part in ("s3", "prefect", "ray")})
+
+
+def test_a_trial_on_parts_of_yours_touches_nothing_that_has_your_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = named_apart(GIVEN)
+    assert made.trial is not None
+    for name, yours in (
+        (made.s3.prefix, GIVEN.s3.prefix), (made.s3.work, GIVEN.s3.work), (made.prefect.pool, GIVEN.prefect.pool)
+    ):  # fmt: skip
+        assert name == f"{yours}-{made.trial}"
+    assert named_apart(GIVEN).trial != made.trial
+    assert named_apart(Settings()) == Settings()
+    with pytest.raises(InputError, match="prefect, ray would be yours"):
+        faults(GIVEN)
+    monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", "postgresql+asyncpg://me:p%40ss@host/db")
+    assert {"p%40ss", "p@ss"} <= set(secrets_given())
+
+
+def test_a_bucket_of_yours_is_made_where_its_region_is_and_only_the_trial_s_objects_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with moto_server() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        storage.see_to_bucket("mine", {})
+        s3, settings = server.client(), named_apart(GIVEN).s3
+        for key in ("models/a", f"{settings.prefix}/a", f"{settings.prefix}/b/c", f"{settings.prefix}-not/a"):
+            s3.put_object(Bucket="mine", Key=key, Body=b"")
+        assert storage.remove_below("mine", [settings.prefix]) is None
+        left = [found["Key"] for found in s3.list_objects_v2(Bucket="mine")["Contents"]]
+        assert left == [f"{settings.prefix}-not/a", "models/a"] or left == ["models/a", f"{settings.prefix}-not/a"]
+        assert "NoSuchBucket" in (storage.remove_below("nobody-has-this", ["x"]) or "")
+
+
+def test_what_the_user_has_set_for_a_storage_elsewhere_does_not_lead_the_set_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in (("ENDPOINT_URL_S3", "https://elsewhere"), ("IGNORE_CONFIGURED_ENDPOINT_URLS", "true")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of-somebody")
+    for name, value in storage._variables(9000, "key", "secret").items():
+        monkeypatch.setenv(name, value)
+    client = storage.client({})
+    assert client.meta.endpoint_url == "http://127.0.0.1:9000"
+    assert not client._request_signer._credentials.token
+
+
+def test_a_server_of_yours_is_shown_the_credentials_of_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers["Authorization"])
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/api/"
+        monkeypatch.delenv("PREFECT_API_KEY", raising=False)
+        monkeypatch.delenv("PREFECT_API_AUTH_STRING", raising=False)
+        Api(url).call("health")
+        monkeypatch.setenv("PREFECT_API_KEY", "pnu_1")
+        Api(url).call("health")
+        monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:pass")
+        Api(url).call("health")
+        server.shutdown()
+    assert seen == [None, "Bearer pnu_1", "Basic YWRtaW46cGFzcw=="]
+
+
+def test_a_program_that_is_not_there_is_named() -> None:
+    with pytest.raises(InputError, match="/nowhere/initdb is not there"):
+        run(("/nowhere/initdb", "-D", "x"))
+
+
+@pytest.mark.parametrize("words", [["--test"], ["--test", "--faults", "two-runs"]])
+def test_a_test_that_is_ended_before_its_time_has_not_passed(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    monkeypatch.setattr(sys, "argv", ["production", *words])
+    monkeypatch.setattr("infra.production.trial.clone", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("infra.production.faults.clone", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        assert main() == INTERRUPTED
+    finally:
+        for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+            signal.signal(number, handler)
 
 
 def test_what_dies_is_started_again_and_the_end_takes_its_children_too(tmp_path: Path) -> None:
