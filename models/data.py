@@ -145,6 +145,11 @@ class Statistics(NamedTuple):
         """Share of the rows that carry each label [L], half a row at least away from none and from all."""
         return self.label_counts.clamp(0.5, max(self.rows - 0.5, 0.5)) / self.rows
 
+    def alike(self, other: Statistics) -> bool:
+        """Whether both counted the same."""
+        mine, theirs = self._asdict(), other._asdict()
+        return all(torch.equal(v, theirs[k]) if isinstance(v, Tensor) else v == theirs[k] for k, v in mine.items())
+
     @staticmethod
     def of(split: Split) -> Statistics:
         """Count the rows of `split` that have a label; every class and group has its place, present or not."""

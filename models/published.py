@@ -174,6 +174,10 @@ PUBLISHED: tuple[Published, ...] = (
     Published(
         "mixup_drw", {"mix": "mixup", "schedule": "drw"}, "rare_classes",
         "regularizes by mixing rows, then weighs rare classes", Made(ratio=5, rows=1000),
+        Source(
+            "From SMOTE to Mixup for Deep Imbalanced Classification", "W.-C. Cheng, T.-H. Mai, H.-T. Lin", 2023,
+            "arXiv:2308.15457",
+        ),
     ),
     Published(
         "remix_drw", {"mix": "remix", "schedule": "drw"}, "rare_classes",

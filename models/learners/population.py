@@ -113,17 +113,19 @@ class Population:
     def enter(self, phase: int, anew: bool = True) -> None:
         """Switch the slots that the phase names; what is judged best starts anew, as the objective may have changed.
 
-        `anew` is off where the phase has been entered before: its labels are guessed, and its members have parted.
+        A method that goes on keeps its state, unless that was made from the counts of other rows. `anew` is off where the
+        phase has been entered before: its labels are guessed, and its members have parted.
         """
         if anew and phase == len(self.phases) - 1 and averager_of(self.recipe) is not None:
             part_ways(self)
         self.phase = phase
-        current = self.phases[phase]
+        current, before = self.phases[phase], self.statistics
         self.active = self.recipe.in_phase(current)
         self.pool = pool_of(self, current, anew)
         self.statistics = self.pool.statistics
         parts = acting(self.active)
-        kept = {key for key, part in parts.items() if self.names.get(key) == part.name}
+        same = self.statistics.alike(before)
+        kept = {k for k, p in parts.items() if self.names.get(k) == p.name and (same or p.slot == "optimize")}
         self.state = {key: self.state[key] if key in kept else self._initial(part) for key, part in parts.items()}
         if "weigh" not in kept:
             whole = self.statistics._replace(rows=len(self.train))
@@ -134,6 +136,7 @@ class Population:
         self.hyper_keys = [k for k in self.hyper if k.rpartition(".")[0] in own]
         names = self.weights.trained(current.trains)
         self.mask = None if names is None else self.weights.mask(names)
+        self.trained = list(self.weights.shapes) if names is None else [n for n in self.weights.shapes if n in names]
         self.frozen = current.trains != "all" and not any(n.startswith(("embed.", "body.")) for n in names or ())
         self.objective = Objective(
             self.net,
@@ -243,7 +246,10 @@ class Population:
         draws: dict[str, Tensor],
         clock: Clock,
     ) -> tuple[dict[str, Tensor], dict[str, State]]:
-        """Gradients by parameter [P, …] (per class: [classes + 1, P, …], the last of the penalties), and the next state."""
+        """Gradients by parameter [P, …] (per class: [classes + 1, P, …], the last of the penalties), and the next state.
+
+        Of a parameter that the phase does not train it is 0, so that no rule takes account of it.
+        """
         hyper = self.acting_hyper()
         members = (views, state, hyper, columns, partner, draws)
         if self.single:
@@ -256,12 +262,10 @@ class Population:
         finite = losses.detach().isfinite().reshape(len(losses), -1).all(-1)
         self.sound += finite * (self.sound == clock.batch)
         parts = torch.eye(loss.shape[0], device=self.device) if loss.dim() else None
-        taken = gradients_of(loss, list(views.values()), parts, one_by_one=self.plan.workers is not None)
-        lead = () if parts is None else loss.shape
-        gradients = {
-            k: g if g is not None else v.new_zeros(*lead, *v.shape)
-            for (k, v), g in zip(views.items(), taken, strict=True)
-        }
+        wanted = [views[k] for k in self.trained]
+        taken = gradients_of(loss, wanted, parts, one_by_one=self.plan.workers is not None)
+        found, lead = dict(zip(self.trained, taken, strict=True)), () if parts is None else loss.shape
+        gradients = {k: v.new_zeros(*lead, *v.shape) if (g := found.get(k)) is None else g for k, v in views.items()}
         return gradients if self.plan.workers is None else self.plan.workers.whole(gradients), state
 
     def _ahead(

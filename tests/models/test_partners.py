@@ -87,6 +87,7 @@ def test_one_correction_is_no_reason_to_warn():
 
 def test_what_favours_rare_classes_already():
     assert all(favours_rare(parse(s)) for s in ("balanced_softmax", "smote", "drw", "crt", "class_balanced_sampling"))
+    assert all(favours_rare(parse(s)) for s in ("self_paced", "multiplicative_adjustment"))
     assert not any(favours_rare(parse(s)) for s in ("none", "focal", "mixup", "group_dro", "prior_threshold"))
 
 

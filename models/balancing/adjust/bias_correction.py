@@ -48,7 +48,8 @@ def fit_correction(scores: Tensor, labels: Tensor, weights: Tensor, tail: Tensor
 class BiasCorrection(Adjuster):
     """The paper corrects new classes against old ones; here classes below the mean number of rows against those above.
 
-    It is fitted on the calibration rows, weighed so that the classes count alike. Probabilities stay.
+    It is fitted on the calibration rows, weighed so that the classes count alike. The scores z are log-probabilities at first,
+    as several models have no logits in common. Probabilities stay.
     """
 
     name: ClassVar[str] = "bias_correction"

@@ -117,7 +117,8 @@ def class_offsets(scores: Tensor, labels: Tensor, weights: Tensor, starts: Tenso
 class ClassOffsets(Adjuster):
     """Offsets on the classes' decision scores: for metrics of the recalls and the like, the best rule has this form.
 
-    The search starts at the decision as it is and at the threshold at the prior. Probabilities stay.
+    How they are searched is not the paper's: class by class, from the decision as it is and from the threshold at the prior.
+    Probabilities stay.
     """
 
     metric: str = hyper("balanced_accuracy", choices=tuple(METRICS))

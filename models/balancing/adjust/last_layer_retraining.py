@@ -49,7 +49,7 @@ class LastLayerRetraining(WeightAdjuster):
 
     name: ClassVar[str] = "last_layer_retraining"
     formula: ClassVar[str] = (
-        "(W, b) = mean over class x group balanced subsets of argmin CE(W f + b) + |W|_1 / strength, f standardized"
+        "(W, b) = mean over class x group balanced subsets of argmin sum_i CE(W f_i + b) + |W|_1 / strength, f standardized"
     )
     needs: ClassVar[frozenset[Need]] = frozenset({"net", "groups"})
     corrects_prior: ClassVar[Correction] = "wholly"

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Source, State, TrainedNet, WeightAdjuster, hyper, needs_linear_classifier
+from models.balancing.component import (
+    Correction,
+    Source,
+    State,
+    TrainedNet,
+    WeightAdjuster,
+    hyper,
+    needs_linear_classifier,
+)
 from models.data import Split, Statistics
 
 if TYPE_CHECKING:
@@ -25,13 +33,15 @@ def rarity_scale(class_counts: Tensor, power: float | Tensor) -> Tensor:
 class MultiplicativeAdjustment(WeightAdjuster):
     """The weights of rare classes are drawn out, which moves the decision boundaries towards frequent ones.
 
-    It ends one-stage weight balancing. It changes probabilities as well: a calibration after it takes that back.
+    The paper makes all class weights equally long while it trains; head `fixed_simplex` does. It ends one-stage weight
+    balancing. It changes probabilities as well: a calibration after it takes that back.
     """
 
     power: float | Tensor = hyper(0.3, 0.05, 1.0, log=True, minimum=0.0, maximum=5.0)
 
     name: ClassVar[str] = "multiplicative_adjustment"
     formula: ClassVar[str] = "z_c = (n_max / n_c)^power (<w_c, f> + b_c)"
+    corrects_prior: ClassVar[Correction] = "partly"
     source: ClassVar[Source] = Source(
         "Adjusting Decision Boundary for Class Imbalanced Learning", "B. Kim, J. Kim", 2019, "arXiv:1912.01857"
     )

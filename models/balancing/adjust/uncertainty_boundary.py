@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ from models.balancing.component import Adjuster, Claim, Decision, Scores, Source
 from models.data import Statistics
 
 LEVELS, BINS = 4, 64
-"""Levels of uncertainty, and bins of the score within a level; on fewer rows than these have cells there are fewer bins."""
+"""Levels of uncertainty, and bins of the score within a level; with few rows a bin is a row, and there are fewer."""
 
 Floats = NDArray[np.float64]
 
@@ -32,24 +33,23 @@ def levels_of(spread: Tensor, edges: Tensor) -> Tensor:
     return (spread[:, None] >= edges).long().sum(-1)
 
 
-def dynamic_program(positives: Floats, bound: float) -> NDArray[np.int64]:
+def dynamic_program(positives: Sequence[Floats], bound: float) -> NDArray[np.int64]:
     """How many of the highest score bins of each level [L] to call positive, for the largest recall at this precision.
 
-    `positives` [L, B] are the counts of positive rows in bins of equally many rows, from the highest score down, in units
-    of a bin's rows. The best count of positives for every total of chosen bins is found level by level; if no choice
-    reaches the precision, the most precise one is taken.
+    `positives` are, by level, the counts of positive rows in bins of equally many rows, the same for all levels, from the
+    highest score down, in units of a bin's rows. The best count of positives for every total of chosen bins is found level
+    by level; if no choice reaches the precision, the most precise one is taken.
     """
-    levels, bins = positives.shape
-    gained = np.concatenate([np.zeros((levels, 1)), positives.cumsum(1)], 1)
+    levels = len(positives)
     best, choice = np.zeros(1), []
-    for level in range(levels):
-        total = np.full(len(best) + bins, -np.inf)
+    for own in positives:
+        total = np.full(len(best) + len(own), -np.inf)
         taken = np.zeros(len(total), dtype=np.int64)
-        for count in range(bins + 1):
+        for count, gained in enumerate([0.0, *own.cumsum()]):
             reached = total[count : count + len(best)]
-            better = best + gained[level, count] > reached
+            better = best + gained > reached
             taken[count : count + len(best)][better] = count
-            reached[better] = (best + gained[level, count])[better]
+            reached[better] = (best + gained)[better]
         best = total
         choice.append(taken)
     sizes = np.arange(len(best))
@@ -120,21 +120,20 @@ class UncertaintyBoundary(Adjuster):
 
 @dataclass(frozen=True)
 class UncertaintyDynamicProgram(UncertaintyBoundary):
-    """The best thresholds of all levels at once, by dynamic programming over bins of equally many rows (EW-DPMT)."""
+    """The best thresholds of all levels at once, by dynamic programming over bins of equally many rows (EW-DPMT); rows count alike."""
 
     name: ClassVar[str] = "uncertainty_dynamic_program"
     formula: ClassVar[str] = "decide z_1 - z_0 > h_u, (h_1 … h_L) of largest recall with precision >= bound"
 
     def _thresholds(self, margins: Floats, level: NDArray[np.int64], levels: int, y: Floats, w: Floats) -> Floats:
-        smallest = int(np.bincount(level, minlength=levels).min())
-        bins = max(1, min(BINS, smallest))
-        cells, orders = np.zeros((levels, bins)), []
+        size = -(-len(margins) // (LEVELS * BINS))
+        cells, orders = [], []
         for one in range(levels):
             rows = np.flatnonzero(level == one)
             rows = rows[np.argsort(-margins[rows], kind="stable")]
-            pieces = np.array_split(rows, bins)
-            # A bin's share of positives, as all bins stand for equally many rows.
-            cells[one] = [y[piece].mean() for piece in pieces]
+            pieces = [rows[at : at + size] for at in range(0, len(rows), size)]
+            # A level's last bin may be short of rows; it has the lowest scores, and counts as a whole one.
+            cells.append(np.array([y[piece].sum() / size for piece in pieces]))
             orders.append(pieces)
         counts = dynamic_program(cells, float(self.precision))
         found = np.empty(levels)

@@ -36,7 +36,10 @@ def fit_vector(log_probabilities: Tensor, labels: Tensor, weights: Tensor) -> tu
 
 @dataclass(frozen=True)
 class VectorScaling(Adjuster):
-    """Calibrate the probabilities class by class; the decision is as it was."""
+    """Calibrate the probabilities class by class; the decision is as it was.
+
+    The scaled z are log-probabilities, as several models have no logits in common.
+    """
 
     name: ClassVar[str] = "vector_scaling"
     formula: ClassVar[str] = "p = softmax(s * z + b), s and b per class minimizing the log loss; decide by z"

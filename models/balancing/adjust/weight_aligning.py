@@ -21,7 +21,10 @@ def aligned(weight: Tensor, tail: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class WeightAligning(WeightAdjuster):
-    """The paper aligns new classes with old ones; here classes below the mean number of rows with those above it."""
+    """The paper aligns new classes with old ones; here classes below the mean number of rows with those above it.
+
+    It also keeps the class weights at 0 or above while it trains, which is left out.
+    """
 
     name: ClassVar[str] = "weight_aligning"
     formula: ClassVar[str] = "w_c <- w_c mean_head |w| / mean_tail |w| for classes c with n_c < n / C"

@@ -20,7 +20,11 @@ def balanced_rows(labels: Ints, generator: np.random.Generator) -> Ints:
 
 @dataclass(frozen=True)
 class EasyEnsemble(Grower):
-    """The published form, whose rows may have weights of their own; the budget's trees are shared out among the subsets."""
+    """AdaBoosts whose rows may have weights of their own; the budget's trees are shared out among the subsets.
+
+    The published ensemble adds up the weighted votes of all trees and decides by their sign; here each AdaBoost's votes become
+    probabilities, as in imbalanced-learn, of which the mean is taken.
+    """
 
     subsets: int = hyper(10, minimum=1, maximum=100)
     depth: int = hyper(2, 1, 6, minimum=1, maximum=32)

@@ -10,7 +10,7 @@ from models.balancing.growing import Ground, Grower, Grown
 
 @dataclass(frozen=True)
 class RUSBoost(Grower):
-    """Imbalanced-learn's RUSBoostClassifier over trees of a small depth."""
+    """Imbalanced-learn's RUSBoostClassifier over trees of a small depth: it boosts as SAMME does, the paper as AdaBoost.M2."""
 
     depth: int = hyper(4, 1, 8, minimum=1, maximum=32)
     rate: float = hyper(0.3, 0.05, 1.0, log=True, minimum=1e-6, maximum=100.0)

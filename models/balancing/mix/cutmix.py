@@ -79,7 +79,8 @@ class CutMix(Mixer):
 class ContextRichMinority(Mixer):
     """CMO: images as they are drawn are the background, boxes of images drawn by n_c^-power the foreground.
 
-    The first and the last 1.5% of training are without it, as published (3 of 200 epochs).
+    The power is that of an image's chance, as in the authors' code, so that at 1 all classes are drawn alike; in the paper's
+    text it is that of a class's chance. The first and the last 1.5% of training are without it, as published (3 of 200 epochs).
     """
 
     probability: float | Tensor = hyper(0.5, 0.1, 1.0, minimum=0.0, maximum=1.0)

@@ -78,9 +78,9 @@ def _drawn(weights: Tensor, uniforms: Tensor) -> Tensor:
 class SelMix(Mixer):
     """The mean recall, which is no mean over rows: before every epoch the gain of each pair is found on validation rows.
 
-    Pairs are drawn by their gains, rows of their classes from the batch (bring `class_balanced_sampling`, so that it has
-    some of every class), their features mixed just before the classifier, with the label of the first. It
-    fine-tunes: until `start` the batch stays as it is; the schedule `selmix_fine_tuning` lets the net see rows as they
+    Pairs are drawn by their gains, of which the largest is made 1, rows of their classes from the batch (bring
+    `class_balanced_sampling`, so that it has some of every class), their features mixed just before the classifier, with
+    the label of the first. It fine-tunes: until `start` the batch stays as it is; the schedule `selmix_fine_tuning` lets the net see rows as they
     are until then.
     """
 

@@ -32,7 +32,11 @@ def drawn_partners(uniforms: Tensor, sizes: Tensor, power: float | Tensor) -> Te
 
 @dataclass(frozen=True)
 class UniMix(Mixer):
-    """Both parts of the method: the inverse sampler of partners, and the share that depends on the two class sizes."""
+    """Both parts of the method: the inverse sampler of partners, and the share that depends on the two class sizes.
+
+    The power is that of a row's chance among those of the batch, as in the authors' code, so that at -1 all classes of a batch
+    partner alike; in the paper's text it is that of a class's chance.
+    """
 
     alpha: float | Tensor = hyper(0.5, 0.1, 1.0, log=True, minimum=0.001, maximum=1.0)
     power: float | Tensor = hyper(-1.0, -1.5, -0.25, minimum=-4.0, maximum=0.0)

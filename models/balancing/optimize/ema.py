@@ -28,7 +28,8 @@ def moved(average: Tensor, weights: Tensor, steps: Tensor, decay: float | Tensor
 class Ema(RunningAverage):
     """What is judged after every epoch, and kept, is the average (the paper's teacher); the steps are those of the weights.
 
-    The ramp of the decay is that of the authors' code. After a warm start it holds the model near where it came from.
+    The ramp of the decay is that of the authors' code, one step earlier: the weights before the first step do not count.
+    After a warm start it holds the model near where it came from.
     """
 
     decay: float | Tensor = hyper(0.99, 0.9, 0.999, minimum=0.0, maximum=0.99999)

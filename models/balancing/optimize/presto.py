@@ -22,7 +22,8 @@ class Presto(GradientTransform):
     """An L1 penalty on the steps from each transition's weights to the next one's, by its subgradient.
 
     Without a penalty the transitions are free; with a large one the odds are proportional. The published estimator is the
-    penalized maximum likelihood of a linear model; here the rows' features are the net's.
+    penalized maximum likelihood of a linear model; here the rows' features are the net's. It penalizes the weights of the
+    first transition by their L1 norm as well, which here the learner's weight decay holds down.
     """
 
     shrinkage: float | Tensor = hyper(0.003, 1e-4, 0.1, log=True, minimum=0.0, maximum=10.0)

@@ -39,7 +39,8 @@ def contrast(anchors: Tensor, views: Tensor, temperature: float | Tensor) -> Ten
 class ColumnCorruption(Pretext):
     """SCARF: a row and its corruption, in which a share of the columns is drawn from other rows, must look alike.
 
-    A cell is drawn from the batch's rows, which stand for the column's distribution over all rows.
+    Each cell is corrupted for itself, where the paper corrupts as many columns of every row. It is drawn from the batch's
+    rows, which stand for the column's distribution over all rows.
     """
 
     rate: float = hyper(0.6, minimum=0.0, maximum=1.0)

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Claim, Sampler, Source, State, View, hyper
+from models.balancing.component import Claim, Correction, Sampler, Source, State, View, hyper
 from models.balancing.loss.none import cross_entropy
 from models.data import Statistics, one_hot
 
@@ -47,6 +47,7 @@ class SelfPaced(Sampler):
         "draw from {i: loss_i < K_y / (1 - t / full)}, K_c = begin-quantile of class c at first; p(class c) ~ n_c^power"
     )
     surveys: ClassVar[bool] = True
+    corrects_prior: ClassVar[Correction] = "partly"
     cost: ClassVar[str] = "It takes a pass over all training rows before each epoch, for their losses."
     source: ClassVar[Source] = Source(
         "Self-Paced Learning for Latent Variable Models", "M. P. Kumar, B. Packer, D. Koller", 2010, "NeurIPS 2010"

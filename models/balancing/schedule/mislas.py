@@ -13,7 +13,8 @@ from models.balancing.sample.class_balanced_sampling import ClassBalancedSamplin
 class MiSLAS(Schedule):
     """Two trainings that end balanced and less overconfident; the published shares are 200 epochs and 10.
 
-    Batch normalization keeps the statistics of the first training in the second: the paper's shift of them is left out.
+    Batch normalization keeps the statistics of the first training in the second: the paper's shift of them is left out. So
+    are the factors per class that the authors' code trains behind the classifier, which can say the same without them.
     """
 
     start: float = hyper(0.9, minimum=0.05, maximum=0.98)

@@ -10,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, fbeta_score
 from models.balancing import component
 from models.balancing.adjust.bias_correction import class_balanced, fit_correction
 from models.balancing.adjust.class_offsets import METRICS, best_offset, class_offsets, value_of
-from models.balancing.adjust.uncertainty_boundary import best_cut, dynamic_program, uncertainty
+from models.balancing.adjust.uncertainty_boundary import best_cut, dynamic_program, levels_of, uncertainty
 from models.balancing.component import Scores
 from models.data import Statistics
 
@@ -91,6 +91,33 @@ def test_models_that_agree_are_certain_and_get_one_threshold():
     part = component("uncertainty_isotonic").build({"precision": 0.5})
     state = part.fit(one, labels, labels, torch.ones(400), None)
     assert torch.isinf(state["edges"]).all()
+
+
+@pytest.mark.parametrize("alike", [0, 42, 60])
+def test_of_few_rows_the_program_finds_the_best_thresholds_however_many_rows_are_of_a_level(alike):
+    g = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        labels = (torch.rand(60, generator=g) < 0.4).long()
+        margin = labels + torch.randn(60, generator=g, dtype=torch.float64)
+        apart = torch.rand(60, generator=g).double() * (torch.arange(60) >= alike)
+        members = torch.stack([torch.log_softmax(two(m), -1) for m in (margin - apart, margin + apart)])
+        mean = torch.logsumexp(members, 0) - np.log(2)
+        part, scores, y = (
+            component("uncertainty_dynamic_program").build({}),
+            Scores(mean, mean, members),
+            labels.numpy(),
+        )
+        state = part.fit(scores, labels, labels, torch.ones(60), None)
+        decided = part.adjust(state, scores, labels).decision.argmax(1).numpy() == 1
+        level = levels_of(uncertainty(scores), state["edges"]).numpy()
+        m = (mean[:, 1] - mean[:, 0]).numpy()
+        hits, sizes = np.zeros(1), np.zeros(1)
+        for one in np.unique(level):
+            own = y[level == one][np.argsort(-m[level == one])]
+            hits = (hits[:, None] + np.r_[0, own.cumsum()]).ravel()
+            sizes = (sizes[:, None] + np.arange(len(own) + 1)).ravel()
+        assert y[decided].mean() >= 0.7
+        assert y[decided].sum() == hits[hits >= 0.7 * sizes - 1e-9].max()
 
 
 # --- thresholds by metric ---

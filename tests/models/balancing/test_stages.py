@@ -223,6 +223,21 @@ def test_what_is_remembered_of_rows_fits_a_phase_that_draws_some_of_them():
     assert [outcome.error for outcome in found] == [None, None]
 
 
+def test_what_counts_synthetic_rows_counts_the_real_ones_when_their_training_begins(monkeypatch):
+    train, found = dataclasses.replace(table(300), synthetic=torch.arange(300) >= 180), []
+    enter = Population.enter
+
+    def watched(self, *args, **kwargs):
+        enter(self, *args, **kwargs)
+        found.append(self.state["loss"]["class_counts"][0])
+
+    monkeypatch.setattr(Population, "enter", watched)
+    outcomes, _ = fit({"schedule": "from_fake_to_real", "loss": "balanced_softmax"}, train)
+    assert [o.error for o in outcomes] == [None, None]
+    for counts, own in zip(found, (train.synthetic, ~train.synthetic), strict=True):
+        assert torch.equal(counts, torch.bincount(train.labels[own], minlength=2).float())
+
+
 def test_from_fake_to_real_needs_a_resampler_that_makes_rows():
     assert parse("from_fake_to_real").resample.name == "cell_smote"
     with pytest.raises(InputError, match="no resampler of the recipe makes any"):

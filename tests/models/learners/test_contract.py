@@ -227,6 +227,16 @@ def test_sam_with_a_tiny_radius_is_plain_training_and_with_a_large_one_is_not():
         assert bool(gap < 1e-4) is same
 
 
+def test_what_a_phase_does_not_train_has_no_gradient_for_rules_that_measure_it():
+    made = population({"schedule": {"lws": {"start": 0.5}}, "optimize": "sam"}, 1)
+    for phase, trained in ((0, False), (1, True)):
+        made.enter(phase)
+        batch = columns(made.train, row_order(made, 1, 32)[:, 0])
+        gradients, _ = made._gradients(made.weights.views, made.state, batch, (), {}, clock(made, 0.5))
+        assert bool(gradients["classifier.scale"].any()) is trained
+        assert bool(gradients["classifier.weight"].any()) is not trained
+
+
 def test_muons_matrices_do_not_pass_through_adamw():
     made = population({"optimize": {"muon": {"scale": 0.5}}})
     made.run_epoch()
