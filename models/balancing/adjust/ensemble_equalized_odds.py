@@ -188,7 +188,10 @@ class PostprocessThenAggregate(EnsembleEqualizedOdds):
 
 @dataclass(frozen=True)
 class EnsemblePostprocess(EnsembleEqualizedOdds):
-    """All models are post-processed together: the least error that any predictor derived from their decisions can have."""
+    """All models are post-processed together: the least error that any predictor derived from their decisions can have.
+
+    Where the majority decides for want of rows and the models are divided evenly, the row's coin does.
+    """
 
     name: ClassVar[str] = "ensemble_postprocess"
     formula: ClassVar[str] = "P(positive | y_1 … y_M, g) of least loss under equal TPR and FPR"

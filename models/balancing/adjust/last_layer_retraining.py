@@ -43,7 +43,7 @@ def l1_logistic(
 
 @dataclass(frozen=True)
 class LastLayerRetraining(WeightAdjuster):
-    """Deep feature re-weighting on balanced subsets of the training rows (the variant DFR-Tr): no other rows are spent."""
+    """Deep feature re-weighting on balanced subsets of the training rows (the variant DFR-Tr): no other rows are spent. Rows count alike."""
 
     strength: float | Tensor = hyper(0.1, 0.003, 1.0, log=True, minimum=1e-6, maximum=1e6)
 

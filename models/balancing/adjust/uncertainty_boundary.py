@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -33,23 +34,23 @@ def levels_of(spread: Tensor, edges: Tensor) -> Tensor:
     return (spread[:, None] >= edges).long().sum(-1)
 
 
-def dynamic_program(positives: Sequence[Floats], bound: float) -> NDArray[np.int64]:
+def dynamic_program(gained: Sequence[Floats], bound: float) -> NDArray[np.int64]:
     """How many of the highest score bins of each level [L] to call positive, for the largest recall at this precision.
 
-    `positives` are, by level, the counts of positive rows in bins of equally many rows, the same for all levels, from the
-    highest score down, in units of a bin's rows. The best count of positives for every total of chosen bins is found level
-    by level; if no choice reaches the precision, the most precise one is taken.
+    `gained` are, by level, the positive rows in its highest 0, 1, … bins, which are of equally many rows, the same for all
+    levels, in units of a bin's rows; -inf where no threshold can lie. The best count of positives for every total of chosen
+    bins is found level by level; if no choice reaches the precision, the most precise one is taken.
     """
-    levels = len(positives)
+    levels = len(gained)
     best, choice = np.zeros(1), []
-    for own in positives:
-        total = np.full(len(best) + len(own), -np.inf)
+    for own in gained:
+        total = np.full(len(best) + len(own) - 1, -np.inf)
         taken = np.zeros(len(total), dtype=np.int64)
-        for count, gained in enumerate([0.0, *own.cumsum()]):
+        for count, hits in enumerate(own):
             reached = total[count : count + len(best)]
-            better = best + gained > reached
+            better = best + hits > reached
             taken[count : count + len(best)][better] = count
-            reached[better] = (best + gained)[better]
+            reached[better] = (best + hits)[better]
         best = total
         choice.append(taken)
     sizes = np.arange(len(best))
@@ -133,7 +134,10 @@ class UncertaintyDynamicProgram(UncertaintyBoundary):
             rows = rows[np.argsort(-margins[rows], kind="stable")]
             pieces = [rows[at : at + size] for at in range(0, len(rows), size)]
             # A level's last bin may be short of rows; it has the lowest scores, and counts as a whole one.
-            cells.append(np.array([y[piece].sum() / size for piece in pieces]))
+            hits = np.cumsum([0.0, *(y[piece].sum() / size for piece in pieces)])
+            # No threshold parts rows of one score.
+            hits[1:-1][[margins[a[-1]] == margins[b[0]] for a, b in pairwise(pieces)]] = -np.inf
+            cells.append(hits)
             orders.append(pieces)
         counts = dynamic_program(cells, float(self.precision))
         found = np.empty(levels)

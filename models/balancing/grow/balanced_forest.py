@@ -9,7 +9,10 @@ from models.balancing.growing import Ground, Grower, Grown, Votes
 
 @dataclass(frozen=True)
 class BalancedForest(Grower):
-    """Imbalanced-learn's BalancedRandomForestClassifier; its trees look at a share of the columns at every split."""
+    """Imbalanced-learn's BalancedRandomForestClassifier; its trees look at a share of the columns at every split.
+
+    The published ones are grown to their ends (`min_samples_leaf` 1) and look at the square root of their number.
+    """
 
     min_samples_leaf: int = hyper(2, 1, 20, log=True, minimum=1, maximum=100_000)
     max_features: float = hyper(0.3, 0.1, 1.0, minimum=0.01, maximum=1.0)

@@ -24,8 +24,11 @@ def orthogonalized(matrix: Tensor) -> Tensor:
 
 
 def hidden_matrix(name: str, value: Tensor) -> bool:
-    """Whether Muon steps this parameter: a matrix (or filters) of the net's body, not of its embedding or classifier."""
-    return name.startswith("body.") and value.dim() >= 2
+    """Whether Muon steps this parameter: a matrix (or filters) of the net's body, not of its embedding or classifier.
+
+    Scales of several members lie in one tensor, which is no layer's weight.
+    """
+    return name.startswith("body.") and name.endswith(".weight") and value.dim() >= 2
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,8 @@ class TempBalance(GradientTransform):
     def survey(self, state: State, view: View) -> State:
         """The factors from the spectra as they are."""
         matrices = [k for k in state if k == _layer(k, view.parameters)]
+        if not matrices:  # a net that is too narrow for a tail
+            return state
         exponents = torch.stack([tail_exponent(squared_singular_values(view.parameters[k])) for k in matrices])
         found = dict(zip(matrices, rates(exponents, self.spread), strict=True))
         return {k: found[_layer(k, view.parameters) or k] for k in state}

@@ -45,7 +45,7 @@ def test_dynamic_programming_finds_what_trying_everything_finds(bound):
             if a + b + c
         ]
         allowed = [hit for hit, size in every if hit / size >= bound]
-        counts = dynamic_program(cells, bound)
+        counts = dynamic_program(list(gained), bound)
         hit, size = gained[range(3), counts].sum(), counts.sum()
         if allowed:
             assert hit / size >= bound - 1e-9
@@ -93,12 +93,14 @@ def test_models_that_agree_are_certain_and_get_one_threshold():
     assert torch.isinf(state["edges"]).all()
 
 
+@pytest.mark.parametrize("digits", [9, 0])
 @pytest.mark.parametrize("alike", [0, 42, 60])
-def test_of_few_rows_the_program_finds_the_best_thresholds_however_many_rows_are_of_a_level(alike):
+def test_of_few_rows_the_program_finds_the_best_thresholds_whatever_rows_are_alike(alike, digits):
+    """`alike` rows are certain, and scores have so many digits."""
     g = torch.Generator().manual_seed(0)
     for _ in range(5):
         labels = (torch.rand(60, generator=g) < 0.4).long()
-        margin = labels + torch.randn(60, generator=g, dtype=torch.float64)
+        margin = (1.5 * labels + torch.randn(60, generator=g, dtype=torch.float64)).round(decimals=digits)
         apart = torch.rand(60, generator=g).double() * (torch.arange(60) >= alike)
         members = torch.stack([torch.log_softmax(two(m), -1) for m in (margin - apart, margin + apart)])
         mean = torch.logsumexp(members, 0) - np.log(2)
@@ -113,9 +115,9 @@ def test_of_few_rows_the_program_finds_the_best_thresholds_however_many_rows_are
         m = (mean[:, 1] - mean[:, 0]).numpy()
         hits, sizes = np.zeros(1), np.zeros(1)
         for one in np.unique(level):
-            own = y[level == one][np.argsort(-m[level == one])]
-            hits = (hits[:, None] + np.r_[0, own.cumsum()]).ravel()
-            sizes = (sizes[:, None] + np.arange(len(own) + 1)).ravel()
+            above = m[level == one] > np.r_[np.inf, np.unique(m[level == one]), -np.inf][:, None]
+            hits = (hits[:, None] + (above * y[level == one]).sum(1)).ravel()
+            sizes = (sizes[:, None] + above.sum(1)).ravel()
         assert y[decided].mean() >= 0.7
         assert y[decided].sum() == hits[hits >= 0.7 * sizes - 1e-9].max()
 

@@ -47,6 +47,11 @@ def test_muon_steps_matrices_of_the_body_and_leaves_the_rest():
     close(second.state["body.0.weight"], 0.75 * g)
 
 
+def test_muon_leaves_the_scales_of_several_members_to_adamw():
+    scales = {"body.scale": torch.ones(4, 3), "body.layers.0.weight": torch.ones(5, 3)}
+    assert set(component("muon").build({}).init(scales)) == {"body.layers.0.weight"}
+
+
 def test_muon_treats_filters_as_matrices():
     part = component("muon").build({})
     filters = {"body.0.weight": torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(0))}
@@ -141,6 +146,15 @@ def test_temp_balance_gives_each_matrix_of_the_body_and_its_bias_one_rate():
     assert {k: float(v) for k, v in state.items()} == {
         "body.0.weight": 1.5, "body.0.bias": 1.5, "body.2.weight": 0.5, "body.2.bias": 0.5,
     }  # fmt: skip
+
+
+def test_temp_balance_leaves_a_net_whose_matrices_have_no_tail_as_it_is():
+    part, narrow = (
+        component("temp_balance").build({}),
+        {"body.0.weight": torch.ones(8, 3), "body.0.bias": torch.ones(8)},
+    )
+    state = part.survey(part.init(narrow), View(narrow, None, None, None, torch.Generator(), 0.0))
+    assert part.transform(state, narrow, narrow, torch.tensor(0.0)).rates == {}
 
 
 def test_presto_adds_the_slope_of_the_steps_sizes_and_nothing_else():
