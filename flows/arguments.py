@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from models.errors import InputError
+
 if TYPE_CHECKING:
     from tasks.params import Params
     from tasks.registry import Registry
@@ -37,8 +39,14 @@ def the_registry(url: str | None) -> Registry:
 
 def registry_url(url: str | None) -> str:
     """The registry that was asked for, or else that of params.yaml."""
+    from tasks.overrides import FILE
+
     if url is not None:
         return url
+    if not (Path.cwd() / FILE).exists():
+        raise InputError(
+            f"there is no {FILE} in {Path.cwd()} that could name the registry. Run in the working copy, or name it: --url"
+        )
     return present_params().registry.url
 
 

@@ -112,7 +112,7 @@ def verdict(root: Path) -> None:
         subject = rule["rule"]["metric"] + (f" by {rule['attribute']}" if rule.get("attribute") else "")
         interval = f"{_figure(rule['low'])} to {_figure(rule['high'])}" if rule.get("low") is not None else ""
         lines.append(
-            f"| {SIGNS.get(rule['outcome'], '')} | {subject} | {_figure(rule['value'])} | {interval} | {rule['why']} |"
+            f"| {SIGNS.get(rule['outcome'], '') if rule.get('applies', True) else '–'} | {subject} | {_figure(rule['value'])} | {interval} | {rule['why']} |"
         )
     create_markdown_artifact(key="verdict", markdown="\n".join(lines), description=found["summary"])
 

@@ -206,22 +206,29 @@ def monitor(
     since: Annotated[str | None, typer.Option("--since", metavar="YYYY-MM", help="The first month.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="YYYY-MM", help="The last month.")] = None,
     settings: Setting = None,
+    params: ParamsFile = None,
     act: Annotated[bool, typer.Option("--act", help="Do what is asked for; without it that is only said.")] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Hold later rows against those that a version was judged on: drift, performance, and what to do.
 
-    --set changes parameters of a retraining that --act starts. Exit codes: 0 nothing to do, 4 retrain, 5 roll back,
-    2 wrong usage or input, 1 a fault.
+    --params says what the model was made with, where that is not params.yaml; --set changes parameters of a retraining that
+    --act starts. Exit codes: 0 nothing to do, 4 retrain, 5 roll back, 2 wrong usage or input, 1 a fault.
     """
     from flows.respond import respond
     from tasks.monitoring.seen import EXIT_CODES
     from tasks.monitoring.watch import PAGE, Look, watch
-    from tasks.overrides import parse_settings
+    from tasks.overrides import effective, parse_settings
 
     root = Path.cwd()
-    seen = watch(reference, Look(tuple(sources or ()), labels, since, until), present_params(), root, url)
+    known = present_params() if params is None else effective(root, params_file=params).params
+    if act and url not in (None, known.registry.url):
+        raise InputError(
+            f"--act retrains and rolls back in {known.registry.url}, the registry of the parameters, and --url names another. "
+            "Leave --url out, or set registry.url in the file of --params."
+        )
+    seen = watch(reference, Look(tuple(sources or ()), labels, since, until), known, root, url)
     if as_json:
         print_json({"version": seen.version, "action": seen.action, "partitions": seen.partitions})
     else:
@@ -229,7 +236,9 @@ def monitor(
             print(f"{one['partition']}: {one['note'] or '; '.join(one['reasons']) or 'nothing to do'}")
         print(f"{seen.version}: {seen.action}. Page: {seen.folder / PAGE}")
     if act:
-        print(respond(seen, seen.version.partition("@")[0], dict(parse_settings(settings or [])), act=True))
+        changes = dict(parse_settings(settings or []))
+        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+            print(respond(seen, seen.version.partition("@")[0], changes, act, params))
     raise typer.Exit(EXIT_CODES[seen.action])
 
 

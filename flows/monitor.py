@@ -28,14 +28,15 @@ def monitor(
     """Hold later rows against those that the champion was judged on; trigger what the policy asks for.
 
     `sources` are files, patterns, s3:// addresses or prediction logs; none: the months of the data set of params.yaml from
-    `since` to `until`. `overrides` are those of the retraining, `params_file` says what differs from params.yaml here.
+    `since` to `until`. `params_file` says what differs from params.yaml, here and in what is triggered; `overrides` are those
+    of the retraining.
     """
     root = Path.cwd()
     params = effective(root, params_file=Path(params_file) if params_file else None).params
     look = Look(tuple(sources or ()), Path(labels) if labels else None, since, until)
     seen = watch(reference or params.model_name, look, params, root)
     show(seen)
-    return respond(seen, seen.version.partition("@")[0], overrides, act)
+    return respond(seen, seen.version.partition("@")[0], overrides, act, Path(params_file) if params_file else None)
 
 
 def show(seen: Seen) -> None:

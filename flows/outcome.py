@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flows.pipeline import CHOICE, METRICS, REGISTRATION, REPORT, VERDICT
-from models.errors import RefusedError
+from models.errors import InputError, RefusedError
 from tasks.params import Params
 from tasks.stage import read_json
 
@@ -58,9 +58,12 @@ class ModelRefusedError(RefusedError):
 
 
 def read_outcome(root: Path, params: Params) -> Outcome:
-    """The outcome of the run whose outputs are in the working copy."""
+    """The outcome of the run whose outputs are in the working copy; InputError where none came to its end."""
     from tasks.registry import CHAMPION, open_registry
 
+    missing = next((path for path in (VERDICT, REGISTRATION, CHOICE, METRICS) if not (root / path).exists()), None)
+    if missing is not None:
+        raise InputError(f"no run has come to its end in {root}: there is no {missing}. Start one: equipoise run")
     verdict, registered, choice = (read_json(root / path) for path in (VERDICT, REGISTRATION, CHOICE))
     done = bool(registered["registered"])
     name = registered.get("name", params.model_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,17 @@ def server_is_set() -> bool:
     return bool(os.environ.get("PREFECT_API_URL") or get_current_settings().api.url)
 
 
-def respond(seen: Seen, name: str, overrides: dict[str, Any] | None = None, act: bool = False) -> str:
+def respond(
+    seen: Seen,
+    name: str,
+    overrides: dict[str, Any] | None = None,
+    act: bool = False,
+    params_file: Path | None = None,
+) -> str:
     """Trigger what is asked for; returns what was done, in words.
 
     With a server the deployment `retrain/on-demand` or `rollback/on-demand` gets a run. Without one it is done here if
-    `act` says so, else only announced.
+    `act` says so, else only announced. `overrides` and `params_file` are those of the retraining.
     """
     why = "; ".join(seen.reasons)
     if seen.action == "none":
@@ -31,21 +38,35 @@ def respond(seen: Seen, name: str, overrides: dict[str, Any] | None = None, act:
     judged = seen.version.partition("@")[2]
     if server_is_set():
         # The version goes along: of two looks that ask for the same rollback, the second must not take away one more.
-        asked = {"name": name, "why": why, "version": judged}
-        return _triggered(
-            seen.action, asked if seen.action == "roll back" else {"overrides": overrides or {}, "wait": True}
-        )
+        asked: dict[str, Any] = {"name": name, "why": why, "version": judged}
+        if seen.action == "retrain":
+            asked = {"overrides": overrides or {}, "wait": True}
+        return _triggered(seen.action, asked | ({"params_file": str(params_file)} if params_file is not None else {}))
     if not act:
-        command = "equipoise run" if seen.action == "retrain" else f"equipoise registry rollback {name}"
+        run = f"equipoise run --params {params_file}" if params_file is not None else "equipoise run"
+        command = run if seen.action == "retrain" else f"equipoise registry rollback {name}"
         return f"{seen.action}: run `{command}`, or the monitor with --act"
     if seen.action == "roll back":
         from flows.rollback import rolled_back
 
-        return rolled_back(name, why, judged)
-    from flows.drive import drive
+        return rolled_back(name, why, judged, params_file)
+    return _retrained(name, overrides or {}, params_file)
 
-    settings = [f"{key}={value}" for key, value in (overrides or {}).items()]
-    code = drive(Path.cwd(), settings, None, wait=True)
+
+def _retrained(name: str, overrides: dict[str, Any], params_file: Path | None) -> str:
+    """A run here, if it is one of that model. Raises InputError if the parameters are those of another."""
+    from flows.drive import drive
+    from tasks.overrides import effective
+
+    root = Path.cwd()
+    retrains = effective(root, tuple(overrides.items()), params_file).params.model_name
+    if retrains != name:
+        raise InputError(
+            f"a run here would make a version of '{retrains}', and the monitor looked at '{name}'. Name the parameters that "
+            f"'{name}' was made with: --params FILE"
+        )
+    settings = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in overrides.items()]
+    code = drive(root, settings, params_file, wait=True)
     return f"retrained here; the run ended with exit code {code}"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,7 +13,9 @@ from rich.table import Table
 from flows.listing import figure, wide_console
 from flows.outcome import Outcome
 
-COLOURS = {"pass": "green", "fail": "red", "insufficient evidence": "yellow"}
+NOT_YET = "not applicable"
+"""Of a rule against a champion that there is not yet."""
+COLOURS = {"pass": "green", "fail": "red", "insufficient evidence": "yellow", NOT_YET: "dim"}
 
 
 def show_outcome(outcome: Outcome) -> None:
@@ -36,10 +40,18 @@ def _show_rules(console: Console, outcome: Outcome) -> None:
         wanted = rule["rule"]
         subject = wanted["metric"] + (f" by {rule['attribute']}" if rule.get("attribute") else "")
         limit = next((f"{sign} {wanted[k]:g}" for k, sign in LIMITS.items() if wanted.get(k) is not None), "")
-        interval = f"{figure(rule['low'])} to {figure(rule['high'])}" if rule.get("low") is not None else ""
-        colour = COLOURS[rule["outcome"]]
-        table.add_row(f"[{colour}]{rule['outcome']}[/]", escape(subject), limit, figure(rule.get("value")), interval)
+        said = rule["outcome"] if rule.get("applies", True) else NOT_YET
+        table.add_row(f"[{COLOURS[said]}]{said}[/]", escape(subject), limit, *_measured(rule))
     console.print(table)
+
+
+def _measured(rule: Mapping[str, Any]) -> tuple[str, str]:
+    """A rule's value and interval; of one against the champion those of the difference, which is what its limit is about."""
+    difference = rule.get("difference")
+    value, found = figure(rule.get("value")), difference or rule
+    if difference:
+        value = f"{difference['value']:+.4g}, {value} after {figure(rule.get('champion_value'))}"
+    return value, f"{figure(found['low'])} to {figure(found['high'])}" if found.get("low") is not None else ""
 
 
 LIMITS = {"at_least": "≥", "at_most": "≤", "worse_by_at_most": "worse by ≤"}

@@ -31,6 +31,9 @@ SOURCE_SUFFIXES = (
 )
 """Untracked files of these kinds count as code; a table or an archive that lies in the working copy does not."""
 
+OWN_PARAMETERS = re.compile(r"(?!dvc\.yaml$)[^/]+\.ya?ml")
+"""A file beside params.yaml, as `--params` takes it: parameters are recorded by themselves, so it is no code either."""
+
 STAGES = (
     "ingest", "validate", "split", "start", "resample", "tune", "train", "evaluate", "audit", "gate", "report", "register",
 )  # fmt: skip
@@ -197,7 +200,8 @@ def _changed(root: Path, has_commit: bool) -> list[str]:
         tracked = _git(root, "ls-files", "-z", *where).stdout
     untracked = _git(root, "ls-files", "--others", "--exclude-standard", "-z", *where).stdout
     new = [path for path in untracked.split("\0") if path.endswith(SOURCE_SUFFIXES)]
-    return sorted({path for path in (*tracked.split("\0"), *new) if path})
+    found = {*tracked.split("\0"), *new}
+    return sorted(path for path in found if path and not OWN_PARAMETERS.fullmatch(path))
 
 
 def _content_sum(root: Path, paths: Sequence[str]) -> str:

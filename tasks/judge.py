@@ -253,12 +253,11 @@ def _summary(decision: Decision, outcomes: Sequence[Outcome], policy: Gates) -> 
     failed = [o for o in outcomes if o.outcome == "fail"]
     unknown = [o for o in outcomes if o.outcome == "insufficient evidence"]
     idle = sum(not o.applies for o in outcomes)
-    total = len(outcomes)
-    first = (
-        f"; {idle} of them {'compares' if idle == 1 else 'compare'} with a champion, and this is the first model"
-        if idle
-        else ""
-    )
+    total = len(outcomes) - idle
+    compare = "compares" if idle == 1 else "compare"
+    first = f"; {idle} more {compare} with a champion, and this is the first model" if idle else ""
+    if not total:
+        return f"No rule applies yet: all {idle} compare with a champion, and this is the first model."
     if failed:
         return f"{len(failed)} of {total} rules failed: {_names(failed)}."
     if not unknown:

@@ -115,12 +115,17 @@ def _sum(text: str) -> str:
 
 
 def _change_source(document: Any, given: Mapping[str, Any], settings: Settings) -> None:
-    """Another source of data brings its own target, groups and columns: those of the base belong to the old one."""
+    """Another source of data brings its own target, groups and columns: those of the base belong to the old one.
+
+    A file in the place of a file is taken for the same table: what does not fit it is named when it is read.
+    """
     asked = dict(given.get("data") or {}) if isinstance(given.get("data"), Mapping) else {}
     asked.update({key.removeprefix("data."): value for key, value in settings if key.startswith("data.")})
     present = document.get("data") or {}
     if all(key not in asked or asked[key] == present.get(key) for key in SOURCE_KEYS):
         return
+    if present.get("path") is not None and asked.get("path") is not None:
+        return  # later rows of the same table, as they come in files
     _put(document, "data", {"name": None} if asked.get("path") is not None else {})
     _put(document, "target", {})
     _put(document, "sensitive", "auto")

@@ -110,7 +110,7 @@ def _image_pieces(folder: Path, needed: Sequence[Column]) -> Iterator[Piece]:
         raise InputError(f"{folder} is a folder, and this model reads a table. Name a CSV or Parquet file.")
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
     if not paths:
-        raise InputError(f"{folder} holds no images ({', '.join(SUFFIXES)}).")
+        raise InputError(f"{folder} holds no images ({', '.join(SUFFIXES)}). Name another one.")
     for start in range(0, len(paths), IMAGES):
         some = paths[start : start + IMAGES]
         content = pd.Series([p.read_bytes() for p in some], dtype=object)

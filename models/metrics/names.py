@@ -5,7 +5,6 @@ from typing import Literal, NamedTuple
 from models.errors import InputError, nearest
 from models.schema import CLASSES, Task
 
-UNORDERED: frozenset[Task] = frozenset({"binary", "multiclass"})
 ORDINAL: frozenset[Task] = frozenset({"ordinal"})
 LABELS: frozenset[Task] = frozenset({"multilabel"})
 NUMBER: frozenset[Task] = frozenset({"regression"})

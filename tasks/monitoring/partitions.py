@@ -58,7 +58,10 @@ def _labels(raw: pd.DataFrame, schema: Schema, labels: pd.Series | None) -> pd.S
     for key in (KEY, schema.identifier):
         if key is not None and key in raw and labels.index.name == key:
             return as_text(raw[key]).map(labels).astype("str")
-    raise InputError(f"the labels are named by '{labels.index.name}', and the rows have no such column.")
+    raise InputError(
+        f"the labels are named by '{labels.index.name}', and the rows have no such column. Give labels by a column that both have: "
+        f"{KEY}{f' or {schema.identifier}' if schema.identifier else ''}."
+    )
 
 
 def read_labels(path: Path, schema: Schema) -> pd.Series:
@@ -103,7 +106,10 @@ def partitions(
 def _of_log(folder: Path, predictor: Predictor, version: str, labels: pd.Series | None) -> Iterator[Partition]:
     files = log_files(folder)
     if not files:
-        raise InputError(f"{folder} holds no finished file of a prediction log (*{SUFFIX}).")
+        raise InputError(
+            f"{folder} holds no finished file of a prediction log (*{SUFFIX}). Name the folder of `equipoise serve --log`; its files "
+            "are finished at 64 MiB, with the first prediction after ten minutes, or when the server ends."
+        )
     for day in sorted({path.parent for path in files}):
         raw = read_log([path for path in files if path.parent == day], version)
         if len(raw):
@@ -142,6 +148,8 @@ def by_month(
     months = rows[schema.time].dt.strftime("%Y-%m")
     wanted = [m for m in sorted(months.unique()) if (since is None or m >= since) and (until is None or m <= until)]
     if not wanted:
-        raise InputError(f"'{schema.dataset}' has no rows since {since or '…'} until {until or '…'}.")
+        raise InputError(
+            f"'{schema.dataset}' has no rows since {since or '…'} until {until or '…'}; its months are {months.min()} to {months.max()}."
+        )
     for month in wanted:
         yield partition_of(month, rows[months == month].reset_index(drop=True), predictor)

@@ -19,7 +19,8 @@ class Data(Section):
 
     name: str | None = Field("lending", description="A data set of data/catalog.yaml. Null when `path` is given.")
     path: str | None = Field(
-        None, description="Your own CSV, Parquet or folder of images per class: path, s3:// or https://."
+        None,
+        description="Your own CSV, Parquet or folder of images per class: a path from the working copy, s3:// or https://.",
     )
     sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="What `path` must hash to, if you want that checked."
@@ -93,8 +94,12 @@ class Target(Section):
 class Sensitive(Section):
     """One sensitive attribute; a numeric one needs cut points."""
 
-    column: str
-    bins: tuple[float, ...] | None = Field(None, description="Cut points that turn a numeric column into groups.")
+    column: str = Field(..., description="The column. Its groups are its values, and those without a value a group of their own.")
+    bins: tuple[float, ...] | None = Field(
+        None,
+        description="Cut points that turn a numeric column into groups: [25, 40] gives <=25, 26-40 and >40. The attribute is "
+        "then called like the column with _group at its end (age_group), in rules too.",
+    )
     values: tuple[str, ...] | None = Field(None, description="The values that must be covered. Null: those that occur.")
 
     @property
@@ -104,27 +109,39 @@ class Sensitive(Section):
 
 
 class Limit(NamedTuple):
-    """Which limit a check takes (None: none), whether it must be given, its valid range, and what it limits."""
+    """Which limit a check takes (None: none), whether it must be given, its valid range, what it limits, and what it looks for."""
 
     key: Literal["at_most", "at_least"] | None
     required: bool = True
     low: float = 0
     high: float = float("inf")
     of: str = ""
+    says: str = ""
 
 
 CHECKS: Mapping[str, Limit] = {
-    "imbalance_ratio": Limit("at_most", low=1, of="the rows of the largest class over those of the smallest"),
-    "rows_per_class": Limit("at_least", low=1, of="rows"),
-    "rows_per_class_and_group": Limit("at_least", low=1, of="rows"),
-    "group_coverage": Limit("at_least", required=False, low=1, of="rows; 1 if not given"),
-    "missing_rate": Limit("at_most", high=1, of="the share of missing values"),
-    "missing_rate_gap": Limit("at_most", high=1, of="the difference of two shares"),
-    "identifier_leakage": Limit("at_most", required=False, high=1, of="a share; 0.99 if not given"),
-    "target_not_missing": Limit(None),
-    "constant_column": Limit(None),
-    "distinct_values": Limit("at_most", high=1, of="the share of different values among all"),
-}
+    "imbalance_ratio": Limit(
+        "at_most", low=1, of="the rows of the largest class over those of the smallest", says="a class that is too rare"
+    ),
+    "rows_per_class": Limit("at_least", low=1, of="rows", says="a class with too few rows"),
+    "rows_per_class_and_group": Limit("at_least", low=1, of="rows", says="a class with too few rows in a group"),
+    "group_coverage": Limit(
+        "at_least", required=False, low=1, of="rows; 1 if not given", says="a group that does not occur, or hardly"
+    ),
+    "missing_rate": Limit("at_most", high=1, of="the share of missing values", says="a column that is mostly empty"),
+    "missing_rate_gap": Limit(
+        "at_most", high=1, of="the difference of two shares", says="a column that is empty more often in one group than in another"
+    ),
+    "identifier_leakage": Limit(
+        "at_most", required=False, high=1, of="a share; 0.99 if not given",
+        says="a column that names rows, or gives the target away",
+    ),
+    "target_not_missing": Limit(None, says="a row without a value of the target"),
+    "constant_column": Limit(None, says="a column with one value alone"),
+    "distinct_values": Limit(
+        "at_most", high=1, of="the share of different values among all", says="a column of words that hardly repeat"
+    ),
+}  # fmt: skip
 
 
 class Check(Section):
@@ -134,13 +151,15 @@ class Check(Section):
         "imbalance_ratio", "rows_per_class", "rows_per_class_and_group", "group_coverage", "missing_rate",
         "missing_rate_gap", "identifier_leakage", "target_not_missing", "constant_column",
         "distinct_values",
-    ]  # fmt: skip
-    at_most: float | None = None
-    at_least: float | None = None
+    ] = Field(..., description="What is looked for.")  # fmt: skip
+    at_most: float | None = Field(None, description="The limit of a check that has an upper one.")
+    at_least: float | None = Field(None, description="The limit of a check that has a lower one.")
     columns: tuple[str, ...] | None = Field(
         None, description="Columns (or sensitive attributes) it applies to. Null: all that fit."
     )
-    severity: Literal["error", "warning"] = "warning"
+    severity: Literal["error", "warning"] = Field(
+        "warning", description="error: the run ends before anything is trained; warning: it is said in log and report."
+    )
 
     @model_validator(mode="after")
     def _limit(self) -> Check:
@@ -165,11 +184,15 @@ class Check(Section):
 class Split(Section):
     """Four parts: training rows train, validation rows choose, calibration rows adjust, test rows judge once."""
 
-    by: Literal["stratified", "time", "official"] = "stratified"
-    train: Share = 0.6
-    valid: Share = 0.15
-    calib: Share = 0.1
-    test: Share = 0.15
+    by: Literal["stratified", "time", "official"] = Field(
+        "stratified",
+        description="stratified: drawn by class and group; time: the oldest rows train and the newest test (data.time); official: "
+        "the published test rows test, or those that a column official_split of your own calls so (train or test).",
+    )
+    train: Share = Field(0.6, description="Share of the rows that learn.")
+    valid: Share = Field(0.15, description="Share that the search compares by.")
+    calib: Share = Field(0.1, description="Share that temperatures and thresholds are fitted on.")
+    test: Share = Field(0.15, description="Share that the model is judged on, once.")
 
     @model_validator(mode="after")
     def _sum(self) -> Split:
@@ -188,7 +211,7 @@ class Resample(Section):
     sampling_strategy: float | str | dict[str, int] = Field(
         "auto", description="As in imbalanced-learn: a name, a ratio, or rows per class."
     )
-    k_neighbors: Count = 5
+    k_neighbors: Count = Field(5, description="Of SMOTE: how many neighbours a row is made between.")
 
     @model_validator(mode="after")
     def _strategy(self) -> Resample:

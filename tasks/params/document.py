@@ -20,13 +20,14 @@ from tasks.params.section import Section
 class Params(Section):
     """All of params.yaml."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="Of everything that is drawn: the same one gives the same model.")
     data: Data = Field(default_factory=Data)
     target: Target = Field(default_factory=Target)
     sensitive: Literal["auto"] | tuple[str | Sensitive, ...] = Field(
-        "auto", description="Sensitive attributes; auto: the catalogue's."
+        "auto",
+        description="Sensitive attributes, by which groups are compared. auto: the catalogue's; of data of your own none.",
     )
-    checks: tuple[Check, ...] = ()
+    checks: tuple[Check, ...] = Field((), description="What is looked at in the rows before anything is trained.")
     split: Split = Field(default_factory=Split)
     resample: Resample = Field(default_factory=Resample)
     model: Model = Field(default_factory=Model)

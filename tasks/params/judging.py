@@ -13,22 +13,25 @@ from tasks.params.section import Count, Fraction, Section
 class Evaluate(Section):
     """How the test rows are judged."""
 
-    bootstrap: Annotated[int, Field(ge=50)] = 1000
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    bootstrap: Annotated[int, Field(ge=50)] = Field(1000, description="Draws for intervals that have no formula.")
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(0.95, description="Of every interval.")
     evidence_rows: Count = Field(50, description="A group with fewer test rows is insufficient evidence.")
     evidence_per_class: Count = Field(10, description="… or with fewer test rows of a class that the figure needs.")
-    intersections: bool = True
-    calibration_bins: Annotated[int, Field(ge=2)] = 15
+    intersections: bool = Field(True, description="Whether groups of several attributes at once are looked at as well.")
+    calibration_bins: Annotated[int, Field(ge=2)] = Field(15, description="Bins of the calibration error.")
 
 
 class Rule(Section):
     """One gate. Absolute (at_least / at_most), or against the champion on the same rows (worse_by_at_most)."""
 
-    metric: Literal[EVERY]  # type: ignore[valid-type]
-    at_least: float | None = None
-    at_most: float | None = None
-    worse_by_at_most: Annotated[float, Field(ge=0)] | None = None
-    attribute: str | None = Field(None, description="For group metrics: the sensitive attribute. Null: each of them.")
+    metric: Literal[EVERY] = Field(..., description="What is judged, on test rows.")  # type: ignore[valid-type]
+    at_least: float | None = Field(None, description="The least that passes.")
+    at_most: float | None = Field(None, description="The most that passes.")
+    worse_by_at_most: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="By how much it may be worse than the champion on the same rows. Without a champion it does not apply."
+    )
+    attribute: str | None = Field(None, description="For metrics that compare groups: the sensitive attribute (age_group where age has bins), or several: sex & age_group. "
+        "Null: each of them.")
     judge_by: Literal["estimate", "interval"] = Field(
         "estimate", description="interval: the whole interval must keep the limit."
     )
@@ -49,7 +52,9 @@ class Gates(Section):
         "error", description="What becomes of a rule on a metric that this kind of target does not have."
     )
     insufficient_evidence: Literal["fail", "warn"] = Field(
-        "warn", description="What a rule without enough rows does to the verdict."
+        "warn",
+        description="What a rule without enough rows does to the verdict. warn: nothing, if another could be judged; fail: the model is "
+        "not registered."
     )
 
     @model_validator(mode="after")

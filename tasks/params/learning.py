@@ -22,7 +22,7 @@ class Model(Section):
         description="auto: trees, mlp and tabm for tables, resnet32 for images. tabm is a stronger net than mlp and slower: auto tries it only where nothing acts during training.",
     )
     hidden: tuple[Count, ...] = Field((256, 256), description="Widths of the hidden layers of the mlp.")
-    batch_size: Count = 512
+    batch_size: Count = Field(512, description="Rows of a step of the nets.")
     epochs: Count = Field(20, description="Passes over the training rows at full budget.")
     patience: Count = Field(5, description="Stop after this many epochs without a better validation loss.")
     iterations: Count = Field(200, description="Boosting rounds of the trees at full budget.")
@@ -133,10 +133,10 @@ class Retrain(Section):
 class Resources(Section):
     """What a trial may use."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one.")
     concurrent_trials: Count | None = Field(None, description="Trials at once. Null: as many as the cores allow.")
-    cpus_per_trial: Annotated[float, Field(gt=0)] = 1.0
-    gpus_per_trial: Annotated[float, Field(ge=0)] = 0.5
+    cpus_per_trial: Annotated[float, Field(gt=0)] = Field(1.0, description="Cores that a trial reserves.")
+    gpus_per_trial: Annotated[float, Field(ge=0)] = Field(0.5, description="Share of a GPU that a trial takes, where it trains on one.")
     recorded_steps: bool = Field(
         True,
         description="On a GPU, record a step of the training of nets and replay it (CUDA graphs), in the place of launching "

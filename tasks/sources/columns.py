@@ -190,7 +190,7 @@ def _dates(column: pd.Series) -> pd.Series:
 
 def _bytes(column: pd.Series) -> pd.Series:
     if column.isna().any() or not isinstance(column.iloc[0], bytes):
-        raise InputError(f"column '{column.name}' is declared as image, but not every row holds the bytes of one.")
+        raise InputError(f"column '{column.name}' is declared as image, but not every row holds the bytes of one. Correct data.columns.")
     return column
 
 
@@ -203,7 +203,7 @@ def _ordered(texts: pd.Series, order: tuple[str, ...] | None) -> tuple[str, ...]
     unknown = sorted(present - set(order))
     if unknown:
         raise InputError(
-            f"column '{texts.name}': the value '{unknown[0]}' is not in its declared order ({', '.join(order)})."
+            f"column '{texts.name}': the value '{unknown[0]}' is not in its declared order ({', '.join(order)}). Add it there, or mend it."
         )
     return order
 

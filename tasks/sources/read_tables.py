@@ -89,7 +89,7 @@ def read_csv(
             f"{name}: not a well-formed CSV with {len(names)} columns ({reason}). Mend that row."
         ) from None
     if table.num_rows == 0:
-        raise InputError(f"{name} has a header but no rows.")
+        raise InputError(f"{name} has a header but no rows. Give a file with rows.")
     wanted = {n: i for i, n in reversed(list(enumerate(names))) if keep is None or n in keep}
     chosen = {n: table.column(i) for n, i in sorted(wanted.items(), key=lambda item: item[1])}
     clean = {n: clean_text(column, missing) for n, column in chosen.items()}
@@ -183,7 +183,7 @@ def read_parquet(
             f"{name} is not a whole Parquet file ({reason}). It may be truncated: copy or download it again."
         ) from None
     if table.num_rows == 0:
-        raise InputError(f"{name} has columns but no rows.")
+        raise InputError(f"{name} has columns but no rows. Give a file with rows.")
     repeated = sorted({n for n in table.column_names if table.column_names.count(n) > 1})
     if repeated:
         raise InputError(

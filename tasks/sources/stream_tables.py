@@ -60,7 +60,7 @@ def csv_pieces(path: Path, *, name: str, missing: Iterable[str], words: Collecti
                 f"{name}: not a well-formed CSV with {len(names)} columns ({reason}). Mend that row."
             ) from None
     if rows == 0:
-        raise InputError(f"{name} has a header but no rows.")
+        raise InputError(f"{name} has a header but no rows. Give a file with rows.")
 
 
 def _head(path: Path) -> bytes:
@@ -90,7 +90,7 @@ def parquet_pieces(path: Path, *, name: str, missing: Iterable[str]) -> Iterator
                 f"{name}: the column '{repeated[0]}' occurs more than once. Give every column a name of its own."
             )
         if file.metadata.num_rows == 0:
-            raise InputError(f"{name} has columns but no rows.")
+            raise InputError(f"{name} has columns but no rows. Give a file with rows.")
         batches = file.iter_batches(batch_size=ROWS, use_threads=False)
         while True:
             try:

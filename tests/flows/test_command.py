@@ -121,6 +121,16 @@ def test_an_empty_registry_and_an_unknown_model_are_said(repository: Path, tmp_p
     assert "lending is not in the registry" in unknown.stderr
     missing = equipoise(repository, "predict", "lending@champion", "rows.csv", "--url", url)
     assert missing.returncode == 2
+    outside = equipoise(tmp_path, "registry", "list")
+    assert outside.returncode == 2
+    assert "name it: --url" in outside.stderr
+
+
+def test_the_report_of_no_run_is_said_to_be_none(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text((repository / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    asked = equipoise(tmp_path, "report")
+    assert asked.returncode == 2
+    assert "Start one: equipoise run" in asked.stderr
 
 
 def test_doctor_says_what_is_broken_and_what_to_do(repository: Path, tmp_path: Path) -> None:

@@ -81,3 +81,24 @@ def test_the_command_ends_with_a_code_for_each_action(
     done = typer.testing.CliRunner().invoke(app, ["monitor", "toy"])
     assert done.exit_code == code, done.output
     assert f"toy@v2: {action}" in done.output
+
+
+def test_a_retraining_here_is_of_the_model_that_was_looked_at(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[tuple] = []
+    monkeypatch.setattr("flows.drive.drive", lambda *call, **_: begun.append(call[1:3]) or 0)
+    mine = copy / "mine.yaml"
+    mine.write_text("registry: {name: toy}\n")
+    with pytest.raises(InputError, match=r"'lending', and the monitor looked at 'toy'.*--params FILE"):
+        respond(seen("retrain"), "toy", act=True)
+    said = respond(seen("retrain"), "toy", params_file=mine)
+    assert said == f"retrain: run `equipoise run --params {mine}`, or the monitor with --act"
+    done = respond(seen("retrain"), "toy", {"split.by": "time", "data.until": None}, act=True, params_file=mine)
+    assert done == "retrained here; the run ended with exit code 0"
+    assert begun == [(['split.by="time"', "data.until=null"], mine)]
+
+
+def test_acting_in_another_registry_than_that_of_the_parameters_is_refused(copy: Path) -> None:
+    command = ["monitor", "toy", "--act", "--url", "file://elsewhere"]
+    done = typer.testing.CliRunner().invoke(app, command)
+    assert isinstance(done.exception, InputError)
+    assert "--url names another" in str(done.exception)

@@ -18,9 +18,9 @@ from models.preprocess import Preprocessor
 from models.recipe import parse
 from tasks import evaluate, gate, ingest, register, resample, split, start, train, tune
 from tasks.champion import Champion, encoded, read_champion
-from tasks.learned import known_rows, numbers_of, read_learned, write_learned
+from tasks.learned import known_rows
 from tasks.memory import Today, remember
-from tasks.params import Model, Params, Resources, Retrain, Search, parse_params, read_yaml
+from tasks.params import Model, Params, Resources, Retrain, Search, parse_params
 from tasks.parts import MEMORY as MEMORY_FILE
 from tasks.parts import read_rows, read_schema, rows_of
 from tasks.rebuild.lineage import as_tree, stations
@@ -381,25 +381,3 @@ def test_a_champion_that_learned_rows_which_now_judge_is_not_learned_from(second
     (tmp_path / "version").mkdir()
     data = read_rows(tmp_path / "data/ingest"), tmp_path / "data/split"
     assert known_rows(tmp_path / "version", *data).startswith("it does not say which rows it learned")
-
-
-def test_rows_are_told_by_what_they_hold_and_a_version_knows_those_that_its_champion_learned(tmp_path):
-    rows = pd.DataFrame({"row_id": [0, 1, 2], "x": [1, 2, 3], "c": pd.Categorical(["a", None, "b"])})
-    same = pd.DataFrame({"row_id": [7, 8, 9], "c": ["b", "a", None], "x": [3.0, 1.0, 2.0]}, index=[4, 5, 6])
-    numbers, others = numbers_of(rows, ["c", "x"]), numbers_of(same, ["c", "x"])
-    assert len(set(numbers)) == 3
-    assert list(others) == [numbers[2], numbers[0], numbers[1]]
-    for name, part, start_at in (("old", rows[:1], None), ("new", rows[1:], tmp_path / "old")):
-        (tmp_path / name).mkdir()
-        write_learned(tmp_path / name, part, ["x", "c"], start_at)
-    told = read_learned(tmp_path / "new")
-    assert told is not None
-    assert told[0] == ["c", "x"]
-    assert set(told[1]) == set(numbers)
-
-
-def test_params_say_what_may_be_named():
-    repository = Path(__file__).parents[2]
-    assert read_yaml(repository / "params.yaml")["retrain"] == {"start": None, "memory": 2000}
-    with pytest.raises(InputError, match=r"retrain\.start"):
-        parse_params({**SMALL, "search": {"recipes": ["none"]}, "retrain": {"start": "../v1"}})

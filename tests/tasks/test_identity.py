@@ -69,9 +69,11 @@ def test_parameters_products_of_runs_and_tables_are_not_code(copy):
     (copy / "registry").mkdir()
     (copy / "registry/manifest.json").write_text("{}")
     (copy / "mine.csv").write_text("a,b")
+    (copy / "mine.yaml").write_text("data: {path: mine.csv}\n")
     assert code(copy)["dirty"] is False
     (copy / "data/catalog.yaml").write_text("x: 1\n")
-    assert code(copy)["changed"] == ["data/catalog.yaml"]
+    (copy / "dvc.yaml").write_text("stages: {}\n")
+    assert code(copy)["changed"] == ["data/catalog.yaml", "dvc.yaml"]
 
 
 def test_odd_file_names_are_taken_as_they_are(copy):

@@ -80,8 +80,8 @@ def test_the_first_line_points_editors_to_a_schema_that_is_not_stale(repository:
         (lambda r: r.update(sensitive=[{"column": "age", "bin": [30]}]), "sensitive[0].bin: no such key. Did you mean 'bins'?"),
         (lambda r: r["search"]["budget"].update(trials="many"), "search.budget.trials: found 'many' (a text). Give a whole number ("),
         (lambda r: r["search"]["budget"].update(trials="8"), "search.budget.trials: found '8' (a text). Give a whole number ("),
-        (lambda r: r.update(seed=True), "seed: found true (true or false). Give a whole number."),
-        (lambda r: r["split"].update(test="0.1"), "split.test: found '0.1' (a text). Give a number."),
+        (lambda r: r.update(seed=True), "seed: found true (true or false). Give a whole number ("),
+        (lambda r: r["split"].update(test="0.1"), "split.test: found '0.1' (a text). Give a number ("),
         (lambda r: r.update(sensitive="sex"), "sensitive: found 'sex' (a text). Give 'auto' or a list ("),
         (lambda r: r.update(model=[]), "model: found a list of 0. Give a mapping."),
         (lambda r: r.update(search=None), "search: found nothing (null). Give a mapping."),
@@ -91,6 +91,8 @@ def test_the_first_line_points_editors_to_a_schema_that_is_not_stale(repository:
         (lambda r: r["search"].update(subject_to={"ecee": 0.1}), "search.subject_to.ecee: 'ecee' is not valid. Did you mean 'ece'?"),
         (lambda r: r["model"].update(learners=["mpl"]), "model.learners[0]: 'mpl' is not valid. Did you mean 'mlp'?"),
         (lambda r: r["checks"][0].update(severity="eror"), "checks[0].severity: 'eror' is not valid. Did you mean 'error'?"),
+        (lambda r: r["checks"][0].update(check="imbalance_rato"), "checks[0].check: 'imbalance_rato' is not valid. Did you mean 'imbalance_ratio'?"),
+        (lambda r: r.update(retrain={"start": "../v1"}), "retrain.start: '../v1' has not the right form ("),
         (lambda r: r["search"]["budget"].update(trials=1), "search.budget.trials: should be greater than or equal to 2; found 1 (a number)."),
         (lambda r: r["search"].update(subject_to={"ece": 3}), "search: subject_to.ece: 3 limits nothing; give a fraction in [0, 1]"),
         (lambda r: r["data"].update(sha256="abc"), "data.sha256: 'abc' has not the right form ("),
@@ -139,6 +141,26 @@ def test_a_wrong_key_type_or_value_is_named_with_what_to_do(
             "gates.rules[1].attribute: 'rase' is no sensitive attribute. Did you mean 'race'?",
         ),
         (lambda r: r["registry"].update(url="s4://x"), "registry.url: 's4://x': no registry of kind 's4://'"),
+        (lambda r: r.update(checks=[{"check": "imbalance_ratio"}]), "checks[0]: imbalance_ratio needs at_most"),
+        (
+            lambda r: r.update(checks=[{"check": "imbalance_ratio", "at_least": 3}]),
+            "checks[0]: imbalance_ratio has no at_least; it takes at_most",
+        ),
+        (
+            lambda r: r.update(checks=[{"check": "imbalance_ratio", "at_most": 0.5}]),
+            "checks[0]: at_most is 0.5; imbalance_ratio needs a value of at least 1",
+        ),
+        (
+            lambda r: r.update(checks=[{"check": "missing_rate", "at_most": 5}]),
+            "checks[0]: at_most is 5; missing_rate needs a value in [0, 1]",
+        ),
+        (
+            lambda r: r.update(checks=[{"check": "constant_column", "at_most": 5}]),
+            "checks[0]: constant_column has no at_most; it takes no limit",
+        ),
+        (lambda r: r["resample"].update(sampling_strategy="minorty"), "resample: sampling_strategy: no strategy 'minorty'; choose one of"),
+        (lambda r: r["resample"].update(sampling_strategy=1.5), "resample: sampling_strategy: 1.5 is not a ratio"),
+        (lambda r: r["resample"].update(sampling_strategy=0.0), "resample: sampling_strategy: 0 is not a ratio"),
     ],
 )  # fmt: skip
 def test_an_impossible_combination_is_an_error(defaults: dict[str, Any], change: Change, expected: str) -> None:

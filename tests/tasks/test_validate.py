@@ -361,34 +361,6 @@ def test_nothing_is_sent_and_nothing_is_left_in_the_temporary_folder(root, tmp_p
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("check", "message"),
-    [
-        ({"check": "imbalance_ratio"}, r"checks\[0\]: imbalance_ratio needs at_most"),
-        (
-            {"check": "imbalance_ratio", "at_least": 3},
-            r"checks\[0\]: imbalance_ratio has no at_least; it takes at_most",
-        ),
-        ({"check": "imbalance_ratio", "at_most": 0.5}, r"at_most is 0.5; imbalance_ratio needs a value of at least 1"),
-        ({"check": "missing_rate", "at_most": 5}, r"at_most is 5; missing_rate needs a value in \[0, 1\]"),
-        ({"check": "constant_column", "at_most": 5}, r"constant_column has no at_most; it takes no limit"),
-        ({"check": "imbalance_rato", "at_most": 5}, r"checks\[0\]\.check: .*imbalance_ratio"),
-    ],
-)
-def test_a_limit_that_a_check_does_not_take_is_an_error_of_params(check, message):
-    with pytest.raises(InputError, match=message):
-        params(check)
-
-
-@pytest.mark.parametrize(
-    ("strategy", "message"),
-    [("minorty", "no strategy 'minorty'; choose one of"), (1.5, "1.5 is not a ratio"), (0.0, "0 is not a ratio")],
-)
-def test_a_sampling_strategy_that_cannot_be_is_an_error_of_params(strategy, message):
-    with pytest.raises(InputError, match=message):
-        params(resample={"sampling_strategy": strategy})
-
-
 def test_adult_passes_with_its_known_gap_in_missing_values(tmp_path, mirror, monkeypatch):
     monkeypatch.setenv("EQUIPOISE_MIRROR", str(mirror))
     checks = params(*[{**c, "severity": "error"} for c in EVERY], data={"name": "adult"})
