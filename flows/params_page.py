@@ -23,7 +23,9 @@ Written by `python -m flows.params_page > docs/params.md` from the code that rea
 `params.yaml` holds all of them. `equipoise run --params FILE` takes a file with those that differ, and `--set
 search.budget.trials=8` a single one; `equipoise params check`, with the same options, says whether they are valid, recipes
 included, and what they change. *Value* is that of `params.yaml`; of a key that is not there, its default."""
-OF_CHECKS = "What `checks` can look for. Each has a `severity`, and may be narrowed to some `columns` or sensitive attributes."
+OF_CHECKS = (
+    "What `checks` can look for. Each has a `severity`, and may be narrowed to some `columns` or sensitive attributes."
+)
 OF_METRICS = """What `search.maximize`, `search.minimize`, `search.subject_to`, `gates.rules` and `monitor.metric` can name, for the
 kinds of target that have it. Values are fractions in [0, 1] unless it is said otherwise. A figure over *groups* compares those of
 one sensitive attribute, and one over *classes* needs rows of every class, label or bin."""
@@ -40,13 +42,26 @@ def page(values: Mapping[str, Any]) -> str:
             lines += _section(f"`{key}`", section, values.get(key) or {}, 2)
         else:
             takes = _takes(found)
-            lines += ["", f"## `{key}`", "", f"{found['description']} {takes[0].upper()}{takes[1:]}: {_value(values[key])}."]
+            lines += [
+                "",
+                f"## `{key}`",
+                "",
+                f"{found['description']} {takes[0].upper()}{takes[1:]}: {_value(values[key])}.",
+            ]
         for place, inner in _inner(section or {"properties": {key: found}}, f"{key}." if section else ""):
             lines += _section(place, definitions[inner], {}, 3)
     lines += ["", "## Checks", "", OF_CHECKS, "", "| check | finds | limit |", "|---|---|---|"]
     for name, limit in CHECKS.items():
         lines.append(f"| `{name}` | {limit.says} | {f'`{limit.key}`: {limit.of}' if limit.key else 'none'} |")
-    lines += ["", "## Metrics", "", OF_METRICS, "", "| metric | better | over | kinds of target | what it says |", "|---|---|---|---|---|"]
+    lines += [
+        "",
+        "## Metrics",
+        "",
+        OF_METRICS,
+        "",
+        "| metric | better | over | kinds of target | what it says |",
+        "|---|---|---|---|---|",
+    ]
     for metric in TABLE:
         kinds = ", ".join(sorted(metric.tasks))
         lines.append(f"| `{metric.name}` | {metric.better} | {metric.over} | {kinds} | {MEANINGS[metric.name]} |")
@@ -59,7 +74,9 @@ def _section(name: str, definition: Mapping[str, Any], values: Mapping[str, Any]
     lines = ["", f"{'#' * level} {name}", "", said, "", "| key | takes | value | meaning |", "|---|---|---|---|"]
     needed = definition.get("required", ())
     for key, found in definition["properties"].items():
-        value = _value(values[key] if key in values else found.get("default"))
+        value = _value(
+            values[key] if key in values else found.get("default", {} if found.get("type") == "object" else None)
+        )
         shown = "must be given" if key in needed and key not in values else value
         lines.append(f"| `{key}` | {_takes(found)} | {shown} | {_cell(found.get('description', ''))} |")
     return lines

@@ -81,7 +81,9 @@ def _typed(column: pd.Series, known: Column, notes: Notes, first: int) -> pd.Ser
 
 def _numbers(column: pd.Series, where: str, first: int) -> pd.Series:
     if pd.api.types.is_datetime64_any_dtype(column):
-        raise InputError(f"{where}: column '{column.name}' must hold numbers, but it holds dates. Mend the file and run again.")
+        raise InputError(
+            f"{where}: column '{column.name}' must hold numbers, but it holds dates. Mend the file and run again."
+        )
     numbers = numbers_in(column)
     _require(column.isna() | numbers.notna(), column, where, first, "a number")
     _require(~pd.Series(np.isinf(numbers), index=column.index), column, where, first, "a finite number")
@@ -90,7 +92,9 @@ def _numbers(column: pd.Series, where: str, first: int) -> pd.Series:
 
 def _dates(column: pd.Series, where: str, first: int) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column) and not column.isna().all():
-        raise InputError(f"{where}: column '{column.name}' must hold dates such as 2024-05-31, but it holds numbers. Mend the file and run again.")
+        raise InputError(
+            f"{where}: column '{column.name}' must hold dates such as 2024-05-31, but it holds numbers. Mend the file and run again."
+        )
     texts = column.astype("object") if not pd.api.types.is_datetime64_any_dtype(column) else column
     dates = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
     _require(column.isna() | dates.notna(), column, where, first, "a date such as 2024-05-31")

@@ -51,7 +51,12 @@ def truth_of(found: pd.Series, target: Target, name: str) -> Truth | None:
         made[there] = indicators(found[there], target)
     elif target.kind == "regression":
         made = pd.to_numeric(found.astype("object"), errors="coerce").to_numpy(np.float64, na_value=np.nan)
-        _refuse(found, ~np.isfinite(made) & there, name, f"is no number, and '{target.column}' is one. Correct the label, or leave it empty.")
+        _refuse(
+            found,
+            ~np.isfinite(made) & there,
+            name,
+            f"is no number, and '{target.column}' is one. Correct the label, or leave it empty.",
+        )
     else:
         made = pd.Index(target.classes).get_indexer(pd.Index(found)).astype(np.int64)
         wrong = (made < 0) & there

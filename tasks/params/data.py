@@ -37,7 +37,9 @@ class Data(Section):
     until: str | None = Field(None, pattern=DAY, description="Keep rows before this day, by the column of time.")
     weight: str | None = Field(None, description="Column of non-negative row weights.")
     columns: dict[str, ColumnKind] = Field(
-        default_factory=dict, description="Column kinds, where they are not guessed right."
+        default_factory=dict,
+        description="Kinds of columns, where they are not guessed right: {zip: categorical}. numeric, categorical, ordinal, date, "
+        "identifier (never a feature) or image.",
     )
     drop: tuple[str, ...] = Field((), description="Columns that must not be features.")
     unlabelled: Literal["drop", "use"] = Field(
@@ -94,7 +96,9 @@ class Target(Section):
 class Sensitive(Section):
     """One sensitive attribute; a numeric one needs cut points."""
 
-    column: str = Field(..., description="The column. Its groups are its values, and those without a value a group of their own.")
+    column: str = Field(
+        ..., description="The column. Its groups are its values, and those without a value a group of their own."
+    )
     bins: tuple[float, ...] | None = Field(
         None,
         description="Cut points that turn a numeric column into groups: [25, 40] gives <=25, 26-40 and >40. The attribute is "

@@ -20,7 +20,9 @@ from tasks.params.section import Section
 class Params(Section):
     """All of params.yaml."""
 
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="Of everything that is drawn: the same one gives the same model.")
+    seed: Annotated[int, Field(ge=0)] = Field(
+        0, description="Of everything that is drawn: the same one gives the same model."
+    )
     data: Data = Field(default_factory=Data)
     target: Target = Field(default_factory=Target)
     sensitive: Literal["auto"] | tuple[str | Sensitive, ...] = Field(

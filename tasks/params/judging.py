@@ -28,10 +28,14 @@ class Rule(Section):
     at_least: float | None = Field(None, description="The least that passes.")
     at_most: float | None = Field(None, description="The most that passes.")
     worse_by_at_most: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="By how much it may be worse than the champion on the same rows. Without a champion it does not apply."
+        None,
+        description="By how much it may be worse than the champion on the same rows. Without a champion it does not apply.",
     )
-    attribute: str | None = Field(None, description="For metrics that compare groups: the sensitive attribute (age_group where age has bins), or several: sex & age_group. "
-        "Null: each of them.")
+    attribute: str | None = Field(
+        None,
+        description="For metrics that compare groups: the sensitive attribute (age_group where age has bins), or several: sex & age_group. "
+        "Null: each of them.",
+    )
     judge_by: Literal["estimate", "interval"] = Field(
         "estimate", description="interval: the whole interval must keep the limit."
     )
@@ -54,7 +58,7 @@ class Gates(Section):
     insufficient_evidence: Literal["fail", "warn"] = Field(
         "warn",
         description="What a rule without enough rows does to the verdict. warn: nothing, if another could be judged; fail: the model is "
-        "not registered."
+        "not registered.",
     )
 
     @model_validator(mode="after")

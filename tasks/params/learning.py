@@ -136,7 +136,9 @@ class Resources(Section):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one.")
     concurrent_trials: Count | None = Field(None, description="Trials at once. Null: as many as the cores allow.")
     cpus_per_trial: Annotated[float, Field(gt=0)] = Field(1.0, description="Cores that a trial reserves.")
-    gpus_per_trial: Annotated[float, Field(ge=0)] = Field(0.5, description="Share of a GPU that a trial takes, where it trains on one.")
+    gpus_per_trial: Annotated[float, Field(ge=0)] = Field(
+        0.5, description="Share of a GPU that a trial takes, where it trains on one."
+    )
     recorded_steps: bool = Field(
         True,
         description="On a GPU, record a step of the training of nets and replay it (CUDA graphs), in the place of launching "

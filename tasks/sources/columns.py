@@ -190,7 +190,9 @@ def _dates(column: pd.Series) -> pd.Series:
 
 def _bytes(column: pd.Series) -> pd.Series:
     if column.isna().any() or not isinstance(column.iloc[0], bytes):
-        raise InputError(f"column '{column.name}' is declared as image, but not every row holds the bytes of one. Correct data.columns.")
+        raise InputError(
+            f"column '{column.name}' is declared as image, but not every row holds the bytes of one. Correct data.columns."
+        )
     return column
 
 

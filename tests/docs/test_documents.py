@@ -12,7 +12,11 @@ import typer
 from flows.command import app
 
 DOCUMENTS = ("README.md", *(f"docs/{path.name}" for path in sorted((Path(__file__).parents[2] / "docs").glob("*.md"))))
-IN_PROSE, BLOCK, LINK = re.compile(r"`(equipoise [^`]+)`"), re.compile(r"```.*?```", re.DOTALL), re.compile(r"\]\(([^)\s]+)\)")
+IN_PROSE, BLOCK, LINK = (
+    re.compile(r"`(equipoise [^`]+)`"),
+    re.compile(r"```.*?```", re.DOTALL),
+    re.compile(r"\]\(([^)\s]+)\)"),
+)
 
 
 def commands(text: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ from models.preprocess import Preprocessor
 from models.recipe import parse
 from tasks import evaluate, gate, ingest, register, resample, split, start, train, tune
 from tasks.champion import Champion, encoded, read_champion
-from tasks.learned import known_rows
+from tasks.learned import known_rows, numbers_of, read_learned
 from tasks.memory import Today, remember
 from tasks.params import Model, Params, Resources, Retrain, Search, parse_params
 from tasks.parts import MEMORY as MEMORY_FILE

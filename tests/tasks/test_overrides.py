@@ -159,7 +159,12 @@ def test_another_source_does_not_inherit_the_columns_of_the_old_one(copy: Path) 
     same = effective(copy, parse_settings(["data.rows=100"])).params
     assert (same.data.path, same.data.rows, same.target.column) == ("loans.csv", 100, "paid")
     later = effective(copy, parse_settings(["data.path=loans-july.csv"])).params
-    assert (later.data.path, later.data.id, later.target.column, later.sensitive) == ("loans-july.csv", "number", "paid", ("sex",))
+    assert (later.data.path, later.data.id, later.target.column, later.sensitive) == (
+        "loans-july.csv",
+        "number",
+        "paid",
+        ("sex",),
+    )
 
 
 def test_a_missing_section_is_filled_in_for_dvc(copy: Path) -> None:
