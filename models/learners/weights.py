@@ -37,7 +37,8 @@ class Weights:
             for net, o in zip(nets, own, strict=True)
         ]
         self.shapes = {name: value.shape for name, value in named[0].items()}
-        rows = [torch.cat([value.detach().reshape(-1) for value in member.values()]) for member in named]
+        # On the host first: a net may be on the device already, and what a method draws is where its counts are, or is not.
+        rows = [torch.cat([value.detach().cpu().reshape(-1) for value in member.values()]) for member in named]
         self.flat = torch.stack(rows).to(device)
         self.views = self._views()
         self.frozen = {name for name, value in nets[0].named_parameters() if not value.requires_grad}

@@ -18,6 +18,7 @@ from models.learners.population import Population
 from models.learners.torch import MLP, ResNet32, TabM
 from models.recipe import parse
 from models.schema import CLASSES
+from tests.models.learners import elsewhere
 from tests.models.learners.rows import table
 
 torch.set_num_threads(1)
@@ -84,20 +85,20 @@ def rows_for(method, rows: int, seed: int) -> Split:
     return split if "binary" in method.tasks else of_kind(split, next(t for t in OTHERS if t in method.tasks))
 
 
-def trainer(method):
+def trainer(method, rows=360, **changes):
     """A function that trains members of the method's recipe on data that suit it, and the validation rows."""
-    recipe = parse(method.name)
+    recipe, plan = parse(method.name), dataclasses.replace(PLAN, **changes)
     if "image" in method.needs:
         split, shape = images(64, 0), Input(0, (), (1, 8, 8), (0.4,), (0.25,))
-        return lambda chosen, **o: ResNet32().fit(recipe, chosen, split, split, shape, PLAN, **o), split
-    train, valid = rows_for(method, 360, 0), rows_for(method, 120, 1)
+        return lambda chosen, **o: ResNet32().fit(recipe, chosen, split, split, shape, plan, **o), split
+    train, valid = rows_for(method, rows, 0), rows_for(method, rows // 3, 1)
     if recipe.resample is not None and recipe.resample.synthesizes:
-        train = dataclasses.replace(train, synthetic=torch.arange(360) >= 200)
+        train = dataclasses.replace(train, synthetic=torch.arange(rows) >= 5 * rows // 9)
     if "unlabelled" in method.needs:
-        train = train.joined(table(120, 2).unlabelled())
-    plan = PLAN
+        train = train.joined(table(rows // 3, 2).unlabelled())
     if recipe.reads_champion:
-        plan, train = with_champion(train, valid)
+        known, train = with_champion(train, valid)
+        plan = dataclasses.replace(plan, champion=known.champion)
     return lambda chosen, **o: MLP().fit(recipe, chosen, train, valid, Input(4, (3,)), plan, **o), valid
 
 
@@ -175,6 +176,26 @@ def test_reading_a_value_in_the_batch_loop_is_noticed():
         float(torch.ones(3).sum())
     with pytest.raises(AssertionError, match="the host waits"), NoReading():
         torch.ones(3)[torch.tensor([True, False, True])]
+
+
+ELSEWHERE = (
+    "none", "mixup", "feasible_learning", "adversary", "muon", "crt", "pseudo_labels", "wise_ft", "stratified_batches",
+)  # fmt: skip
+"""Methods that bring what others do not: nothing, partners, rows' memory, parameters, directions, phases, guesses, anchors, an order."""
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_nothing_that_training_needs_is_left_on_the_other_device(name):
+    method = catalogue()[name]
+    chosen = members(method, 2)
+    (here, valid), (there, _) = trainer(method, 96, budget=2), trainer(method, 96, budget=2, device=elsewhere.DEVICE)
+    on_host = here(chosen)
+    with elsewhere.accelerator():
+        found = there(chosen)
+        logits = [outcome.model.logits(valid) for outcome in found]
+    assert [o.error for o in found] == [None, None]
+    for one, other in zip(on_host, logits, strict=True):
+        assert torch.equal(one.model.logits(valid), other)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
