@@ -22,6 +22,10 @@ class RefusedError(EquipoiseError):
     exit_code = 3
 
 
+class AllFailedError(EquipoiseError):
+    """No trial of a search has come to a result, so that there is nothing to choose from."""
+
+
 class DeviceLostError(EquipoiseError):
     """An accelerator does not answer any more. What was finished is kept."""
 

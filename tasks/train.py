@@ -16,9 +16,10 @@ import torch
 
 from models.adjustment import apply_adjusters, average, fit_adjusters
 from models.data import Split, Statistics
-from models.errors import EquipoiseError
+from models.errors import DeviceLostError, EquipoiseError
 from models.learners import learner
 from models.learners.learner import Member, Model, Plan
+from models.learners.memory import device_lost
 from models.learners.pool import ended_on
 from models.metrics.names import TELLS_MORE
 from models.predictor import Predictor
@@ -149,7 +150,7 @@ def _fit(
     else:
         if workers > 1:
             log.info("train: one process trains %s: its workers would not see what they need of a batch", name)
-        with _threads(cpus):
+        with _threads(cpus), _naming_what_is_lost():
             outcomes = chosen.fit(recipe, members, train, valid, preprocessor.inputs, plan, on_epoch=progress)
     failed = [f"seed {m.seed}: {o.error}" for m, o in zip(members, outcomes, strict=True) if o.model is None]
     if failed:
@@ -171,6 +172,21 @@ def _threads(cpus: float) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _naming_what_is_lost() -> Iterator[None]:
+    """An accelerator that does not answer any more is a DeviceLostError that says how to go on."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not device_lost(error):
+            raise
+        first = str(error).strip().partition("\n")[0]
+        raise DeviceLostError(
+            f"train: the accelerator does not answer any more ({first}). What the stages before have made is kept: once it is "
+            "back, the same command goes on with this one, or with resources.device cpu without it."
+        ) from error
 
 
 def _metrics(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models.errors import DeviceLostError
+from models.errors import AllFailedError, DeviceLostError
 from models.learners import learner, resolve_learners, spared_learners
 from models.learners.learner import Plan
 from models.schema import Schema
@@ -87,17 +87,21 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
     )  # fmt: skip
     ledger = Ledger(_state(outputs) / _identity(params, inputs, device), remote_of_environment())
     terms = replace(terms, sizes=sizes(terms.families, setting, tables))
-    board = Board(terms, ledger, params.search.budget.minutes, began)
-    if board.known:
-        log.info("search: going on where an interrupted search stopped, with %d results", len(board.known))
-    if board.finished is None:
-        try:
+    try:
+        board = Board(terms, ledger, params.search.budget.minutes, began)
+        if board.known:
+            log.info("search: going on where an interrupted search stopped, with %d results", len(board.known))
+        if board.finished is None:
             _search(board, params, setting, tables)
-        except KeyboardInterrupt:
-            kept = len(ledger.load())
-            ledger.settled(SENDING_SECONDS)
-            log.warning("search: stopped; %d results are kept, and the same command goes on from there", kept)
-            raise
+    except KeyboardInterrupt:
+        kept = len(ledger.load())
+        ledger.settled(SENDING_SECONDS)
+        log.warning("search: stopped; %d results are kept, and the same command goes on from there", kept)
+        raise
+    except AllFailedError:
+        # The same command may find more memory, or a machine that works: it tries all of it again.
+        ledger.remove()
+        raise
     assert board.finished is not None
     _write(board.finished, terms.goal, competing, known.version if known else None, outputs["search"])
     ledger.remove()
@@ -146,7 +150,7 @@ def _first(board: Board, setting: Setting, tables: dict[str, Table]) -> float:
 
     Whatever happens to the processes from then on, and however long they take to start, the search can end in time with a
     valid model. Trainings go on here while so little time is left that starting processes would not pay. One that breaks is
-    left to them, as they can try it again.
+    left to them, as they can try it again; where there is no time for them, it has failed.
     """
     pace, alone = SCORING_SECONDS, board.limit is not None and not board.any_sound
     while alone and not board.over and (run := board.next()) is not None:
@@ -156,6 +160,9 @@ def _first(board: Board, setting: Setting, tables: dict[str, Table]) -> float:
         try:
             results = carry_out(Job.of(run), setting, lambda name: tables[name].split(), deadline=deadline)
         except (RuntimeError, DeviceLostError) as error:
+            if board.any_sound:
+                board.fail(run.name, str(error))
+                continue
             log.warning("search: %s; it is tried again", error)
             board.under_way.discard(run.name)
             break

@@ -39,16 +39,21 @@ def largest_population(net: Net, inputs: Input, rows: int, plan: Plan) -> int:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether memory was short, on the host or on a device."""
+    """Whether memory was short, on the host or on a device; of CUDA's libraries too, which take theirs beside torch."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in ("can't allocate", "out of memory"))
+    words = ("can't allocate", "out of memory", "STATUS_ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(w in str(error) for w in words)
 
 
 def device_lost(error: BaseException) -> bool:
-    """Whether an accelerator has stopped to answer, so that nothing more can be computed in this process."""
+    """Whether an accelerator has stopped to answer, so that nothing more can be computed in this process.
+
+    A kernel that asserts has been asked for something wrong, as for a row that is not there: that is a fault of what was
+    called, which another process would meet again, and the device is as well as before.
+    """
     words = ("CUDA error", "CUDA driver", "No CUDA GPUs are available", "cudaError")
-    if out_of_memory(error):
+    if out_of_memory(error) or "device-side assert" in str(error):
         return False
     return isinstance(error, torch.AcceleratorError) or (
         isinstance(error, RuntimeError) and any(w in str(error) for w in words)

@@ -162,6 +162,8 @@ class Population:
     def _initial(self, part: Component) -> State:
         """The state of one method, one copy per member."""
         split, statistics = self.pool.split, self.statistics
+        if not self.alive:
+            return {}  # a checkpoint may be of a population that is finished, while others wait
         if isinstance(part, Sampler):
             drawn = [part.init(split.labels, split.groups, statistics, self.generators[m]) for m in self.alive]
             return {k: torch.stack([d[k] for d in drawn]).to(self.device) for k in drawn[0]}

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from models.errors import EquipoiseError
+from models.errors import AllFailedError
 from models.seeds import derive_seed
 from tasks.search.choice import Goal, Standing
 from tasks.search.halving import budget, survivors
@@ -222,7 +222,7 @@ def course(terms: Terms, over: Callable[[], bool]) -> Generator[list[Run], Mappi
             running = [own for own in running if own[0].trained_as in going_on]
         records = [record for record in records if record.rungs]
         if all(record.last.metrics is None for record in records):
-            raise EquipoiseError(_all_failed(records))
+            raise AllFailedError(_all_failed(records))
     return Course(records, limited)
 
 

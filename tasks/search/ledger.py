@@ -68,7 +68,7 @@ class Ledger:
         return found
 
     def write(self, key: Key, result: Result) -> None:
-        """Add a result, whole or not at all."""
+        """Add a result, whole or not at all. What failed here may succeed on another machine, and stays here."""
         round_, rung, trial = key
         value = {
             "round": round_, "rung": rung, "trial": trial, "metrics": result.metrics, "error": result.error,
@@ -76,7 +76,7 @@ class Ledger:
         }  # fmt: skip
         path = self._results / f"round{round_}-rung{rung}-trial{trial}.json"
         write_json(path, value)
-        if self._sender is not None:
+        if self._sender is not None and result.metrics is not None:
             self._sender.send(path)
 
     def settled(self, seconds: float) -> bool:

@@ -127,11 +127,12 @@ def search(
     try:
         tuner = _restored(directory, trainable)
         while not board.over:
-            before = len(board.known)
+            before, restored = len(board.known), tuner is not None
             with contextlib.suppress(TimedOut):
                 (tuner or _fresh(directory, trainable, retries)).fit()
             tuner = None
-            if not board.over and len(board.known) == before:
+            board.under_way.clear()
+            if not board.over and len(board.known) == before and not restored:
                 raise RuntimeError(f"Ray Tune stopped before the search was over; its state is in {directory}")
         if board.error is not None:
             raise board.error
@@ -163,14 +164,18 @@ def _attempts(directory: Path) -> list[Path]:
 def _restored(directory: Path, trainable: Any) -> tune.Tuner | None:
     """The Tuner of an interrupted search, if there is one that can go on with what was under way.
 
-    Should its state turn out to be broken, Tune says so and ends early, and a fresh one does the rest: what is finished
-    is in the ledger all the same.
+    Should its state turn out to be broken, it ends without a result or cannot even be read, and a fresh one does the rest:
+    what is finished is in the ledger all the same.
     """
     attempts = _attempts(directory)
     if not attempts or not all(any(attempts[-1].glob(f"{kind}*")) for kind in STATE):
         return None
     log.info("search: restoring the trials that were under way")
-    return tune.Tuner.restore(str(attempts[-1]), trainable, resume_unfinished=True, resume_errored=True)
+    try:
+        return tune.Tuner.restore(str(attempts[-1]), trainable, resume_unfinished=True, resume_errored=True)
+    except Exception as error:  # noqa: BLE001 - whatever half a file makes of reading it
+        log.warning("search: they cannot be restored (%s), and are trained from the start", error)
+        return None
 
 
 def _fresh(directory: Path, trainable: Any, retries: int) -> tune.Tuner:

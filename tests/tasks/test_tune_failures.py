@@ -156,3 +156,5 @@ def test_if_everything_fails_the_reasons_are_listed(four_cores, tmp_path):
     with pytest.raises(EquipoiseError, match=r"every trial failed(.|\n)*none on trees: .*two classes"):
         STAGE.execute(params(("trees",), 1, recipes=["weighted_ce"], budget={"trials": 3}, rounds=1, rungs=1), root)
     assert not (root / "data/tune").exists()
+    # What failed may have been the machine's fault: the same command tries all of it again.
+    assert not list((root / ".equipoise/search").iterdir())
