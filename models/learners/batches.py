@@ -13,6 +13,7 @@ from torch import Tensor
 
 from models.balancing.component import Learning, Mixer, Sampler, State
 from models.data import Split
+from models.learners.augmenting import image_moves
 from models.learners.objective import Columns, acting
 
 if TYPE_CHECKING:
@@ -47,13 +48,19 @@ def row_order(population: Population, steps: int, size: int) -> Tensor:
 def partner_rows(population: Population, steps: int, size: int) -> Tensor | None:
     """The rows of the second batches that `mix` mixes in, if it asks for them."""
     p = population
-    if p.active.mix is None or p.active.mix.partners() is None:
+    if not _mixes_in(p):
         return None
     return _drawn(p, [p.method("mix", i).partners() for i in range(len(p.alive))], {}, steps, size)
 
 
+def _mixes_in(population: Population) -> bool:
+    """Whether the rows of a second batch are mixed in."""
+    mix = population.active.mix
+    return mix is not None and mix.partners() is not None
+
+
 def numbers(population: Population, steps: int, size: int) -> dict[str, Tensor]:
-    """What the methods of each member draw for an epoch's batches, by `key/name`, each [P, steps, …]."""
+    """What the methods of each member draw for an epoch's batches, and where images go, by `key/name`, each [P, steps, …]."""
     p, drawn = population, []
     pretext, shape = p.phases[p.phase].pretext, tuple(p.train.numeric.shape[1:])
     for member in p.alive:
@@ -66,7 +73,8 @@ def numbers(population: Population, steps: int, size: int) -> dict[str, Tensor]:
             if isinstance(part, (Mixer, Learning)):
                 found.update({f"{key}/{k}": v for k, v in part.draw(p.generators[member], steps, size).items()})
         drawn.append(found)
-    return {k: torch.stack([d[k] for d in drawn]).to(p.device) for k in drawn[0]}
+    made = {k: torch.stack([d[k] for d in drawn]).to(p.device) for k in drawn[0]}
+    return made | image_moves(p, steps, size, _mixes_in(p))
 
 
 def columns(split: Split, rows: Tensor, guesses: State | None = None) -> Columns:

@@ -13,6 +13,7 @@ from torch.func import functional_call, vmap
 from models.balancing.component import Component, Mixer, Regularizer, State
 from models.balancing.pretext import Pretext
 from models.data import Batch, targets_of
+from models.learners.augmenting import MOVES, PARTNER_MOVES, moved
 from models.learners.dropout import KEPT
 from models.learners.weights import OWN
 from models.learners.workers import Workers
@@ -91,6 +92,8 @@ class Objective:
         workers: Workers | None = None,
     ) -> None:
         self.task, self.pretext, self.workers = task, pretext, workers
+        # Older GPUs have no units for bfloat16 and compute it far more slowly than what it stands for.
+        self.mixed = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         self.net, self.buffers, self.recipe, self.device, self.frozen = net, buffers, recipe, device, frozen
         self.per_class = recipe.optimize is not None and recipe.optimize.per_class
         self._parts = {
@@ -132,7 +135,7 @@ class Objective:
 
     def predict(self, parameters: Mapping[str, Tensor], inputs: Tensor, categories: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs and categories -> features [B, H] and logits [B, O] of the whole model, made as in training."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
             return self.net.together(*self.forward(parameters, self.call("embed", parameters, inputs, categories)))
 
     def averaged(self, judge: Callable[[Tensor, Tensor], Any], features: Tensor, logits: Tensor) -> Any:
@@ -174,9 +177,9 @@ class Objective:
         def keep(key: str, changed: State) -> None:
             following[key] = {name: changed[name] for name in state[key]}
 
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            batch = self._batch(parameters, columns)
-            other = self._batch(parameters, partner) if partner else None
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
+            batch = self._batch(parameters, columns, draws.get(MOVES))
+            other = self._batch(parameters, partner, draws.get(PARTNER_MOVES)) if partner else None
             if recipe.mix is not None and recipe.mix.at == "inputs":
                 batch = recipe.mix.mix(state["mix"], batch, other, prefixed(draws, "mix/"), progress)
             features = self.represent(parameters, batch.inputs, draws)
@@ -235,7 +238,7 @@ class Objective:
     ) -> Tensor:
         """What the pretext makes of the features of its views []; of several members, the mean over them."""
         known = {short: parameters[full] for full, short in self._own["pretext"]}
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
             features = tuple(
                 self.represent(parameters, self.call("embed", parameters, *view)).float()
                 for view in pretext.views((columns[0], columns[1]), draws)
@@ -250,9 +253,9 @@ class Objective:
     ) -> tuple[Tensor, State]:
         return part.penalty(known, features, logits, batch._replace(features=features), progress)
 
-    def _batch(self, parameters: Mapping[str, Tensor], columns: Columns) -> Batch:
+    def _batch(self, parameters: Mapping[str, Tensor], columns: Columns, moves: Tensor | None = None) -> Batch:
         inputs, categories, labels, groups, weights, rows, values, champion = columns
-        embedded = self.call("embed", parameters, inputs, categories)
+        embedded = self.call("embed", parameters, inputs if moves is None else moved(inputs, moves), categories)
         targets = targets_of(labels, values, self.net.outputs, self.task)
         return Batch(embedded, categories, targets, labels, groups, weights, rows, task=self.task, champion=champion)
 

@@ -286,6 +286,17 @@ class ResNet32(_NetLearner):
     running_statistics = True
     data_parallel = False  # its layers normalize by the statistics of the rows that they see
 
+    def space(self) -> dict[str, Range]:
+        """As of the other nets; by which share of its sides an image is moved at most, and how often it is mirrored.
+
+        Neither by default, as a digit that is mirrored is none, and few epochs do better without.
+        """
+        return {
+            **super().space(),
+            "shift": Range(0.0, 0.0, 0.25, minimum=0.0, maximum=0.5),
+            "flip": Range(0.0, choices=(0.0, 0.5), minimum=0.0, maximum=1.0),
+        }
+
     def architecture(self, recipe: Recipe, inputs: Input, classes: int, plan: Plan) -> dict[str, Any]:
         """Channels and their statistics."""
         assert inputs.image is not None

@@ -11,6 +11,7 @@ from models.balancing.discovery import catalogue
 from models.balancing.loss.none import cross_entropy
 from models.data import Split
 from models.learners import learner
+from models.learners.augmenting import drawn_moves, moved
 from models.learners.dropout import dropout_factors
 from models.learners.learner import Input, Member, Plan, TimeIsUp
 from models.learners.memory import device_lost, out_of_memory
@@ -89,10 +90,11 @@ def test_same_seed_same_bits(recipe):
 def test_a_checkpoint_resumes_exactly(recipe, count):
     saved = {}
     whole = fit(recipe, members(recipe, count), on_epoch=lambda epoch, make: saved.setdefault(epoch, make()))
-    resumed = fit(recipe, members(recipe, count), resume=saved[2])
-    for a, b in zip(whole, resumed, strict=True):
-        assert torch.equal(a.model.logits(VALID), b.model.logits(VALID))
-        assert a.history == b.history
+    # The last one is of a population that is finished, as it may be while another waits.
+    for epoch in (2, PLAN.budget):
+        for a, b in zip(whole, fit(recipe, members(recipe, count), resume=saved[epoch]), strict=True):
+            assert torch.equal(a.model.logits(VALID), b.model.logits(VALID))
+            assert a.history == b.history
 
 
 @pytest.mark.parametrize("recipe", ["focal_mixup", "crt_mixup"])
@@ -239,6 +241,10 @@ def test_what_torch_says_when_memory_is_short_or_a_device_is_gone_is_told_apart(
     assert device_lost(lost)
     assert not out_of_memory(lost)
     assert device_lost(RuntimeError("No CUDA GPUs are available"))
+    full = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+    assert out_of_memory(full)
+    assert not device_lost(full)
+    assert not device_lost(torch.AcceleratorError("CUDA error: device-side assert triggered"))
     assert not device_lost(RuntimeError("shapes cannot be multiplied"))
 
 
@@ -303,13 +309,38 @@ def test_resnet32_trains_and_resumes_exactly():
     split = Split(images, empty, labels, zeros, ones, torch.arange(96), zeros.bool(), 2, 1)
     inputs, plan = Input(0, (), (1, 8, 8), (0.4,), (0.25,)), Plan(budget=3, batch_size=32)
     saved = {}
-    run = lambda **options: learner("resnet32").fit(  # noqa: E731
-        parse("none"), [Member({}, 1)], split, split, inputs, plan, **options
+    run = lambda shift=0.25, **options: learner("resnet32").fit(  # noqa: E731
+        parse("none"), [Member({"shift": shift, "flip": 0.5}, 1)], split, split, inputs, plan, **options
     )[0]
     whole = run(on_epoch=lambda epoch, make: saved.setdefault(epoch, make()))
+    assert not torch.equal(whole.model.logits(split), run(shift=0.0).model.logits(split))
     resumed = run(resume=saved[1])
     assert torch.equal(whole.model.logits(split), resumed.model.logits(split))
     assert learner("mlp").refuses(parse("none"), image=True) == "mlp works on tables"
+
+
+def test_moved_images_by_hand():
+    image = torch.tensor([[[[1, 2, 3], [4, 5, 6]]]], dtype=torch.uint8)
+    moves = torch.tensor([[0, 0, 0], [1, 0, 0], [0, -1, 0], [0, 0, 1], [-1, 1, 1]])
+    found = moved(image.expand(5, 1, 2, 3), moves)
+    assert found.dtype == torch.uint8
+    assert found.squeeze(1).tolist() == [
+        [[1, 2, 3], [4, 5, 6]],
+        [[0, 0, 0], [1, 2, 3]],
+        [[2, 3, 0], [5, 6, 0]],
+        [[3, 2, 1], [6, 5, 4]],
+        [[0, 6, 5], [0, 0, 0]],
+    ]
+
+
+def test_images_are_moved_as_far_and_mirrored_as_often_as_is_asked():
+    drawn = drawn_moves(torch.Generator().manual_seed(0), (40, 50), (32, 16), 0.125, 0.5)
+    assert drawn[..., 0].unique().tolist() == list(range(-4, 5))
+    assert drawn[..., 1].unique().tolist() == list(range(-2, 3))
+    assert drawn[..., 2].float().mean() == pytest.approx(0.5, abs=0.03)
+    generator = torch.Generator().manual_seed(0)
+    assert not drawn_moves(generator, (2, 3), (8, 8), 0.0, 0.0).any()
+    assert torch.equal(generator.get_state(), torch.Generator().manual_seed(0).get_state())
 
 
 def test_learning_rate_rises_then_falls_to_zero():
