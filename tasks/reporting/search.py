@@ -12,7 +12,7 @@ from markupsafe import Markup
 from models.recipe import BASELINES
 from tasks.reporting import words
 from tasks.reporting.interval_chart import on_a_line, shared_axis
-from tasks.reporting.numbers import Figure, finite, plural, setting
+from tasks.reporting.numbers import Figure, finite, percent, plural, setting
 from tasks.reporting.svg import domain
 from tasks.reporting.tradeoff_chart import Mark, tradeoff
 from tasks.search.choice import merit, optimized
@@ -153,12 +153,31 @@ def _earned(rows: Sequence[Row], objective: str) -> str:
     plain = next((r for r in rows if r.recipe == "none"), None)
     if chosen is None or plain is None or chosen.objective.value is None or plain.objective.value is None:
         return ""
+    name, price = words.lower_first(words.label(objective)), _price(rows, chosen, objective)
     if chosen.recipe == "none":
-        return "The chosen recipe is the baseline that does nothing: no balancing did better within the limits."
-    name = words.lower_first(words.label(objective))
+        return f"The chosen recipe is the baseline that does nothing: no balancing did better within the limits.{price}"
     over = "" if plain.feasible else " (over a limit)"
     told = f"Doing nothing (none) reaches {plain.objective.text} in {name}{over}, the chosen recipe {chosen.objective.text}."
-    return f"{told} It is itself a baseline: no other recipe did better within the limits." if chosen.baseline else told
+    return (
+        f"{told} It is itself a baseline: no other recipe did better within the limits.{price}"
+        if chosen.baseline
+        else told + price
+    )
+
+
+def _price(rows: Sequence[Row], chosen: Row, objective: str) -> str:
+    """What the limits cost, as a sentence; empty where nothing beyond them is clearly better, or the chosen one breaks one."""
+    lower = words.higher_is_better(objective) is False
+    end = chosen.objective.low if lower else chosen.objective.high
+    beyond = [r for r in rows if not r.feasible and r.objective.value is not None]
+    if not chosen.feasible or end is None or not beyond:
+        return ""
+    best = min(beyond, key=lambda r: -merit(objective, r.objective.value))
+    value = best.objective.value
+    if value is None or (value >= end if lower else value <= end):
+        return ""
+    over = "" if best.violation is None else f" ({percent(best.violation)} over)"
+    return f" The limits have a price: beyond them {best.recipe} with {best.learner} reaches {best.objective.text}{over}. A gap between few rows may break a limit by chance."
 
 
 def _rank(trial: Trial, objective: str, picked: Any) -> tuple[float, float, bool, int]:
