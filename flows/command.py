@@ -234,7 +234,8 @@ def monitor(
     else:
         for one in seen.partitions:
             print(f"{one['partition']}: {one['note'] or '; '.join(one['reasons']) or 'nothing to do'}")
-        print(f"{seen.version}: {seen.action}. Page: {seen.folder / PAGE}")
+        asked = "nothing to do" if seen.action == "none" else seen.action
+        print(f"{seen.version}: {asked}. Page: {seen.folder / PAGE}")
     if act:
         changes = dict(parse_settings(settings or []))
         with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():

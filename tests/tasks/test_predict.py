@@ -20,26 +20,13 @@ from models.learners.learner import Member, Plan
 from models.predictor import Predictor
 from models.preprocess import Preprocessor
 from models.recipe import parse
-from models.schema import Attribute, Column, Schema, Target
+from models.schema import Column, Schema, Target
 from tasks.predict import load_predictor, predict, score, writing
 from tasks.registry import CorruptError, open_registry
 from tasks.sources import stream_tables
+from tests.tasks.conftest import loan_schema
 
-SCHEMA = Schema(
-    dataset="toy",
-    columns=(
-        Column(name="amount", kind="numeric", role="feature"),
-        Column(name="grade", kind="ordinal", role="feature", categories=("low", "mid", "high")),
-        Column(name="code", kind="categorical", role="feature", categories=("1", "2")),
-        Column(name="opened", kind="date", role="feature"),
-        Column(name="number", kind="identifier", role="dropped", feature=False),
-        Column(name="sex", kind="categorical", role="sensitive", categories=("F", "M")),
-        Column(name="default", kind="categorical", role="target", feature=False),
-    ),
-    target=Target(column="default", kind="binary", classes=("no", "yes")),
-    sensitive=(Attribute(name="sex", groups=("F", "M")),),
-    identifier="number",
-)
+SCHEMA = loan_schema().model_copy(update={"dataset": "toy"})
 
 
 def table(rows: int = 400, seed: int = 0) -> pd.DataFrame:
