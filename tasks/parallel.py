@@ -153,7 +153,7 @@ def work(config: Mapping[str, Any]) -> tuple[str, bytes] | None:
     import torch
     from ray import train
 
-    from tasks.search.worker import load_checkpoint, save_checkpoint
+    from tasks.search.checkpoints import load_checkpoint, save_checkpoint
 
     given: Training = config["training"]
     torch.set_num_threads(given.threads)

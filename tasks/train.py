@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from models.adjustment import apply_adjusters, average, fit_adjusters
 from models.data import Split, Statistics
 from models.errors import DeviceLostError, EquipoiseError
 from models.learners import learner
-from models.learners.learner import Member, Model, Plan
+from models.learners.learner import Checkpoint, Member, Model, Plan
 from models.learners.memory import device_lost
 from models.learners.pool import ended_on
 from models.metrics.names import TELLS_MORE
@@ -32,10 +33,14 @@ from tasks.params import Params
 from tasks.parts import read_rows, read_schema, rehearsed, rows_of, training_rows, unlabelled_rows
 from tasks.scoring import device_of, validation_metrics
 from tasks.search import relay
+from tasks.search.checkpoints import Kept, identity
 from tasks.search.entrants import entrant
 from tasks.stage import Paths, Stage, read_json, replacing, write_json
 
 log = logging.getLogger("equipoise")
+
+CODE = ("models", "tasks/search", "tasks/champion.py", "tasks/train.py", "tasks/parts.py")
+"""What a refit follows from besides params and data: one that was interrupted is not gone on with by other code."""
 
 SAID = 15
 """About how often it is said how far a training has come."""
@@ -69,14 +74,19 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
         log.info("train: it learns from champion %s%s", champion.version, again)
     log.info("train: refitting %s with %s, %d seeds, on %s", recipe.name, choice["learner"], len(members), device)
     scratch = outputs["model"].parent.parent / ".equipoise" / "train"
-    refits = _fit(recipe, choice["learner"], members, train, valid, preprocessor, params, device, scratch, champion)
+    kept = _folder(params, inputs, scratch.with_name("refit"), device)
+    refits = _fit(
+        recipe, choice["learner"], members, train, valid, preprocessor, params, device, scratch, kept, champion
+    )
     statistics = Statistics.of(ended_on(recipe, train))
     models, joined = list(refits), []
     for companion in choice.get("companions", ()) if params.model.ensemble else ():
         log.info("train: refitting with %s as well, to average both", companion["learner"])
         own = entrant(params.search, companion["recipe"]).with_values(companion["values"])
         theirs = [replace(member, values=companion["values"]) for member in members]
-        more = _fit(own, companion["learner"], theirs, train, valid, preprocessor, params, device, scratch, champion)
+        more = _fit(
+            own, companion["learner"], theirs, train, valid, preprocessor, params, device, scratch, kept, champion
+        )
         measured = TELLS_MORE[schema.target.kind]
         alone, together = (
             _metrics(params, recipe, some, valid, calib, statistics, preprocessor)[measured]
@@ -108,6 +118,20 @@ def run(params: Params, inputs: Paths, outputs: Paths) -> None:
             "together": _metrics(params, recipe, models, valid, calib, statistics, preprocessor),
         }
         write_json(directory / "summary.json", summary)
+    shutil.rmtree(kept.parent, ignore_errors=True)
+
+
+def _folder(params: Params, inputs: Paths, parent: Path, device: str) -> Path:
+    """Where the checkpoints of this refit are; those of another, that nobody can go on with any more, are forgotten."""
+    sections = {name: getattr(params, name).model_dump(mode="json") for name in ("model", "search", "evaluate")}
+    cpus, root = params.resources.cpus_per_trial, Path(__file__).parents[1]
+    name = identity(
+        {**sections, "seed": params.seed, "device": device, "cpus": cpus}, inputs.values(), [root / p for p in CODE]
+    )
+    for other in parent.iterdir() if parent.is_dir() else ():
+        if other.name != name:
+            shutil.rmtree(other, ignore_errors=True)
+    return parent / name
 
 
 def _fit(
@@ -120,9 +144,13 @@ def _fit(
     params: Params,
     device: str,
     scratch: Path,
+    kept: Path,
     champion: Champion | None,
 ) -> list[Model]:
-    """Train the members; every one of them must succeed, as the spread over seeds is part of the verdict."""
+    """Train the members; every one of them must succeed, as the spread over seeds is part of the verdict.
+
+    What they have come to is in a folder of the learner's in `kept` at times, and one that was stopped goes on from there.
+    """
     chosen = learner(name)
     plan = Plan(
         budget=params.model.budget(chosen.counts_in),
@@ -134,7 +162,11 @@ def _fit(
         recorded=params.resources.recorded_steps,
     )
 
-    def progress(epoch: int, _: Any = None) -> None:
+    saved = Kept(kept / name)
+
+    def progress(epoch: int, make: Callable[[], Checkpoint] | None = None) -> None:
+        if make is not None:
+            saved.now_and_then(make)
         if epoch % max(1, plan.budget // SAID) == 0 or epoch == plan.budget:
             log.info("train: %d of %d", epoch, plan.budget)
 
@@ -151,7 +183,9 @@ def _fit(
         if workers > 1:
             log.info("train: one process trains %s: its workers would not see what they need of a batch", name)
         with _threads(cpus), _naming_what_is_lost():
-            outcomes = chosen.fit(recipe, members, train, valid, preprocessor.inputs, plan, on_epoch=progress)
+            outcomes = chosen.fit(
+                recipe, members, train, valid, preprocessor.inputs, plan, saved.checkpoint(), progress
+            )
     failed = [f"seed {m.seed}: {o.error}" for m, o in zip(members, outcomes, strict=True) if o.model is None]
     if failed:
         raise EquipoiseError(
@@ -184,8 +218,8 @@ def _naming_what_is_lost() -> Iterator[None]:
             raise
         first = str(error).strip().partition("\n")[0]
         raise DeviceLostError(
-            f"train: the accelerator does not answer any more ({first}). What the stages before have made is kept: once it is "
-            "back, the same command goes on with this one, or with resources.device cpu without it."
+            f"train: the accelerator does not answer any more ({first}). What was under way has a checkpoint: once it is back, "
+            "the same command goes on from there; with resources.device cpu it trains without it, from the start."
         ) from error
 
 

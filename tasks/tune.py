@@ -21,13 +21,14 @@ from tasks.scoring import device_of
 from tasks.search import relay
 from tasks.search.board import Board
 from tasks.search.campaign import Course, Record, Result, Terms
+from tasks.search.checkpoints import identity
 from tasks.search.choice import Goal
 from tasks.search.cluster import cluster
 from tasks.search.companions import companions_of
 from tasks.search.deadline import SCORING_SECONDS, Deadline
 from tasks.search.encoding import encode
 from tasks.search.entrants import Entrants, entrants, warm_learner
-from tasks.search.ledger import Ledger, identity
+from tasks.search.ledger import Ledger
 from tasks.search.objective import goal_of
 from tasks.search.progress import Progress
 from tasks.search.sizing import sizes

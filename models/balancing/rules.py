@@ -158,7 +158,10 @@ def _ends(allowed: Range) -> tuple[float, float]:
 
 
 def population(method: type[Component], task: Task | None = None) -> None:
-    """With hyperparameters as tensors, several members as one program give what each gives alone; one of one to the bit."""
+    """With hyperparameters as tensors, members as one program give what each gives alone, up to rounding.
+
+    The loop does not map a member that trains alone, so that a population of one is that member to the bit.
+    """
     rule = "a member of a population is the member alone"
     searched = {n: r for n, r in method.hyperparameters().items() if r.searched and not isinstance(r.default, str)}
     ends = {n: _ends(r) for n, r in searched.items()}

@@ -5,8 +5,6 @@ Where there is a remote, they go there as well, and a search in another clone go
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import json
 import logging
 import queue
@@ -14,9 +12,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from models.errors import EquipoiseError
 from tasks.remote import Remote
@@ -24,9 +20,6 @@ from tasks.search.campaign import Key, Result
 from tasks.stage import replacing, write_json
 
 log = logging.getLogger("equipoise")
-
-LIBRARIES = ("numpy", "optuna", "ray", "scikit-learn", "torch")
-"""Libraries whose version may change a result."""
 
 FORGOTTEN_AFTER = 7 * 24 * 3600
 """Seconds after which an interrupted search is given up: its params, data or code have changed since."""
@@ -149,18 +142,3 @@ class _Sender:
         while self._waiting.unfinished_tasks and time.monotonic() < end:
             time.sleep(POLL_SECONDS)
         return not self._waiting.unfinished_tasks
-
-
-def identity(settings: Mapping[str, Any], inputs: Iterable[Path], code: Iterable[Path]) -> str:
-    """A digest of all that a result follows from: the settings, the data, the code and the libraries."""
-    digest = hashlib.sha256()
-    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
-    digest.update(json.dumps([settings, versions], sort_keys=True, default=str).encode())
-    for root in (*inputs, *code):
-        files = sorted(root.rglob("*")) if root.is_dir() else [root]
-        for path in files:
-            if path.is_file() and "__pycache__" not in path.parts:
-                digest.update(path.relative_to(root.parent).as_posix().encode())
-                with path.open("rb") as stream:
-                    digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:16]

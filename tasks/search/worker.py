@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import safetensors.torch
 import torch
 from ray import tune
 
 from models.data import Split
 from models.errors import DeviceLostError
 from models.learners.learner import Checkpoint
+from tasks.search.checkpoints import load_checkpoint, save_checkpoint
 from tasks.search.deadline import Deadline
 from tasks.search.tables import Table
 from tasks.search.work import Job, Setting, carry_out
@@ -32,8 +32,6 @@ JOB = "job"
 
 STAGE_FILE = "stage"
 """In the directory of the search: the stage that it is at."""
-
-TENSORS, NUMBERS = "checkpoint.safetensors", "checkpoint.json"
 
 HOLD_SECONDS = 30.0
 """How long a process is held at most while there is nothing to train."""
@@ -197,15 +195,3 @@ def _resume() -> Checkpoint | None:
         return None
     with saved.as_directory() as directory:
         return load_checkpoint(Path(directory))
-
-
-def save_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
-    """Tensors as safetensors, numbers as JSON."""
-    safetensors.torch.save_file(checkpoint.tensors, directory / TENSORS)
-    (directory / NUMBERS).write_text(json.dumps(checkpoint.numbers), encoding="utf-8")
-
-
-def load_checkpoint(directory: Path) -> Checkpoint:
-    """What `save_checkpoint` wrote."""
-    numbers = json.loads((directory / NUMBERS).read_text(encoding="utf-8"))
-    return Checkpoint(safetensors.torch.load_file(directory / TENSORS), numbers)

@@ -17,10 +17,11 @@ from tasks.remote import Folder
 from tasks.search import tuner
 from tasks.search.board import Board
 from tasks.search.campaign import Result, Terms, round_sizes
+from tasks.search.checkpoints import identity
 from tasks.search.choice import Goal
 from tasks.search.cluster import Shares
 from tasks.search.halving import budget, survivors
-from tasks.search.ledger import Ledger, identity
+from tasks.search.ledger import Ledger
 from tasks.search.populations import Sizes, populations
 from tasks.search.progress import Progress
 from tasks.search.space import families, pairs
