@@ -27,6 +27,8 @@ def production(
     Raises InputError for what is missing or taken, BusyError when the state folder is in use.
     """
     check(settings)
+    if settings.ray.use == "given":
+        ray_cluster.see_given(root)
     state = settings.state
     state.mkdir(parents=True, exist_ok=True)
     state.chmod(0o711)  # PostgreSQL's user goes through to its own folder, and sees nothing else

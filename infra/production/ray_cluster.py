@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from infra.production.settings import HOST, write_private
-from infra.production.supervisor import Program, Supervisor
+from infra.production.supervisor import Program, Supervisor, listens, run
+from models.errors import EquipoiseError, InputError
 
 RAY_SECONDS = 120.0
 
@@ -22,6 +23,25 @@ def variables_of(port: int, token: str, file: Path) -> dict[str, str]:
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own switch: 127.0.0.1 is taken as it stands
         "RAY_ADDRESS": f"{HOST}:{port}",
     }
+
+
+def see_given(root: Path) -> None:
+    """Join the cluster of the user's, and leave it. Raises InputError with what to do, where runs could not either."""
+    address = os.environ["RAY_ADDRESS"]
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    script = "import os, ray\nray.init(os.environ['RAY_ADDRESS'], logging_level='ERROR', log_to_driver=False)"
+    why = "nobody listens there"
+    if not port.isdigit() or listens(host, int(port)):
+        try:
+            run((sys.executable, "-c", script), folder=root)
+        except EquipoiseError as error:
+            why = str(error).strip().splitlines()[-1]
+        else:
+            return
+    raise InputError(
+        f"RAY_ADDRESS: no cluster of Ray could be joined at {address} ({why}). Start it, make this machine a node of it, and set "
+        "RAY_AUTH_MODE=token if it asks for a token, as a cluster of `ray start` does. Or set ray: {use: local}."
+    )
 
 
 def start_node(

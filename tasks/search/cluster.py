@@ -135,7 +135,8 @@ def _join(address: str) -> None:
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(
             f"params.yaml: resources.ray: no cluster of Ray could be joined at {address} ({error}). Start it, make this "
-            f"machine a node of it (ray start --address {address}), or set resources.ray to local."
+            f"machine a node of it (ray start --address {address}), set RAY_AUTH_MODE=token if it asks for a token (a cluster of "
+            "`ray start` does), or set resources.ray to local."
         ) from error
 
 

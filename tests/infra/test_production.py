@@ -21,7 +21,7 @@ from infra.production.__main__ import INTERRUPTED, main
 from infra.production.api import Api
 from infra.production.faults import faults
 from infra.production.orchestration import bound
-from infra.production.production_set import check, packages_missing
+from infra.production.production_set import check, packages_missing, production
 from infra.production.settings import Postgres, Settings, load, secrets_in
 from infra.production.supervisor import Program, Supervisor, listens, run
 from infra.production.yours import named_apart, secrets_given
@@ -194,6 +194,20 @@ def test_a_server_of_yours_is_shown_the_credentials_of_prefect(monkeypatch: pyte
         Api(url).call("health")
         server.shutdown()
     assert seen == [None, "Bearer pnu_1", "Basic YWRtaW46cGFzcw=="]
+
+
+def test_a_cluster_of_yours_that_is_not_there_is_named_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    settings = GIVEN.model_copy(update={"state": tmp_path / "state"})
+    with (
+        pytest.raises(InputError, match=r"nobody listens there.*RAY_AUTH_MODE=token"),
+        production(settings, tmp_path, print),
+    ):
+        pass
+    assert not settings.state.exists()
 
 
 def test_a_program_that_is_not_there_is_named() -> None:
