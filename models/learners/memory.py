@@ -6,9 +6,11 @@ import gc
 
 import torch
 
+from models.balancing.component import Learning, Mixer
 from models.learners.batches import effective_batch
 from models.learners.learner import Input, Plan
 from models.nets.net import Net
+from models.recipe import Recipe
 
 COPIES = 8
 """Numbers kept per parameter: the weights, the best ones, two moments, the gradient twice, and what a step needs."""
@@ -24,18 +26,26 @@ so that the same search trains the same populations on all.
 """
 
 
-def member_bytes(net: Net, inputs: Input, rows: int, plan: Plan) -> int:
-    """About the memory that one member of a population of this net takes while it trains on a table of `rows`."""
+def member_bytes(net: Net, inputs: Input, rows: int, plan: Plan, recipe: Recipe) -> int:
+    """About the memory that one member of a population of this net takes while it trains the recipe on a table of `rows`."""
     parameters = sum(p.numel() for p in net.parameters())
     batch = effective_batch(rows, plan.batch_size)
     order = 8 * rows  # the rows of an epoch's batches
-    return 4 * (COPIES * parameters + PASSES * batch * _activations(net, inputs)) + order
+    step = 4 * (COPIES * parameters + PASSES * batch * _activations(net, inputs))
+    return step + order + rows // batch * _drawn(recipe, batch)
 
 
-def largest_population(net: Net, inputs: Input, rows: int, plan: Plan) -> int:
+def _drawn(recipe: Recipe, batch: int) -> int:
+    """Bytes of what the methods draw for one batch, which is drawn for an epoch at once, and then put beside the others'."""
+    drawing = (part for part in recipe.everything() if isinstance(part, (Mixer, Learning)))
+    drawn = [part.draw(torch.Generator(), 1, batch) for part in drawing]
+    return 2 * sum(v.numel() * v.element_size() for own in drawn for v in own.values())
+
+
+def largest_population(net: Net, inputs: Input, rows: int, plan: Plan, recipe: Recipe) -> int:
     """How many members one population may have."""
     count, memory = LARGEST[torch.device(plan.device).type]
-    return max(1, min(count, memory // member_bytes(net, inputs, rows, plan)))
+    return max(1, min(count, memory // member_bytes(net, inputs, rows, plan, recipe)))
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -186,7 +186,7 @@ class _NetLearner(Learner):
         if not (recipe.batched and net.batched):
             return 1
         branches = len(averager.factors) if averager is not None else 1
-        return max(1, largest_population(net, inputs, len(train), plan) // branches)
+        return max(1, largest_population(net, inputs, len(train), plan, recipe) // branches)
 
 
 def _held(recipe: Recipe, members: Sequence[Member]) -> dict[str, Any]:
