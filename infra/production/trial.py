@@ -194,7 +194,7 @@ class Server(Api):
         state = self.over(run)
         if state["type"] != "COMPLETED":
             raise EquipoiseError(f"the run ended as {state['name']}: {state['message']}")
-        return str(state["message"])
+        return str(state["message"] or state["name"])
 
     def until(self, what: str, look: Callable[[], Any]) -> Any:
         """What `look` gives as soon as it gives something. Raises EquipoiseError after a long time."""
