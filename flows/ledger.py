@@ -104,9 +104,10 @@ class Ledger:
             if not (recorded := _is_recorded(stage)):
                 stage.save_deps()
             with _unchanging(stage, saved=not recorded):
+                # As `dvc repro` does: what an attempt left that was refused is in no cache, and DVC would not overwrite it.
+                stage.remove_outs()
                 restored = not force and self._restored(stage)
                 if not restored:
-                    stage.remove_outs()
                     stage.save_deps()
                     before = _sums(stage)
         if not restored:

@@ -168,3 +168,16 @@ def test_a_model_is_judged_again_when_another_became_champion_before_it_was_regi
     assert small_copy.executions()["gate"] == judged + 1
     listed = small_copy.command("registry", "show", "lending", "--json")
     assert json.loads(listed.stdout)["aliases"] == {"champion": "v3", "previous": "v2"}
+
+
+def test_what_a_refused_attempt_left_gives_way_to_what_was_recorded(small_copy: Any) -> None:
+    assert small_copy.stages().returncode == 0
+    left = small_copy.root / "data" / "validate" / "content.json"
+    recorded = left.read_bytes()
+    left.unlink()
+    left.write_text("written by an attempt that then refused: DVC's cache does not have it")
+    again = small_copy.stages()
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert left.read_bytes() == recorded
+    assert set(small_copy.executions().values()) == {1}
+    assert small_copy.clean()
