@@ -274,7 +274,8 @@ def _summary(decision: Decision, outcomes: Sequence[Outcome], policy: Gates) -> 
 
 
 def _names(outcomes: Sequence[Outcome]) -> str:
-    shown = [_subject(o) for o in outcomes[:4]]
+    against = " against the champion"
+    shown = [_subject(o) + (against if o.rule.worse_by_at_most is not None else "") for o in outcomes[:4]]
     more = len(outcomes) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
 

@@ -132,6 +132,7 @@ def test_the_first_model_is_judged_by_absolute_rules():
     assert [o.applies for o in verdict.outcomes] == [True, False]
     assert "first model" in verdict.outcomes[1].why
     assert "first model" in verdict.summary
+    assert verdict.summary.startswith("The one rule passed; 1 more compares with a champion")
     assert judge(good(2000), None, policy(rule(at_least=0.99), rules[1]), TERMS).verdict == "fail"
     assert judge(good(2000), None, policy(rules[1]), TERMS).verdict == "pass"
 
