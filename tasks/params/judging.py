@@ -49,7 +49,7 @@ class Rule(Section):
 
 
 class Gates(Section):
-    """The policy: a model is registered only if every rule passes."""
+    """The policy: a model is registered only if no rule fails."""
 
     rules: tuple[Rule, ...] = Field((), description="At least one; a policy without rules is refused.")
     unsuitable: Literal["error", "leave_out"] = Field(
