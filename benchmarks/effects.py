@@ -20,6 +20,7 @@ from benchmarks.problems import KINDS, Parts, drawn
 from models.adjustment import apply_adjusters, average, fit_adjusters
 from models.balancing.base import Component
 from models.balancing.claim import Claim, Problem, claim_of
+from models.balancing.memory import class_proportional
 from models.data import Split, Statistics
 from models.errors import EquipoiseError
 from models.learners import learner
@@ -270,6 +271,8 @@ def _resampled(problem: Problem, recipe: Recipe, seed: int, scale: float) -> Spl
     train = parts.train
     if recipe.resample is None:
         return train.joined(parts.unlabelled) if recipe.reads_unlabelled and parts.unlabelled is not None else train
+    if recipe.rehearses:
+        return train.joined(_remembered(problem, parts, seed))
     if train.task not in CLASSES or train.numeric.dim() > 2:
         raise EquipoiseError(f"'{recipe.resample.name}' is measured on tables with classes only")
     table, schema = as_table(train)
@@ -283,6 +286,16 @@ def _resampled(problem: Problem, recipe: Recipe, seed: int, scale: float) -> Spl
         groups=torch.from_numpy(made["g"].to_numpy().astype(np.int64)),
         synthetic=torch.from_numpy(made["synthetic"].to_numpy(bool, copy=True)),
     )
+
+
+def _remembered(problem: Problem, parts: Parts, seed: int) -> Split:
+    """What is kept of the rows from which the champion has learned."""
+    if parts.earlier is None or not KINDS[problem].remembered:
+        raise EquipoiseError(f"the problem '{problem}' has no champion with a memory")
+    classes = parts.earlier.labels.numpy()
+    learned = np.bincount(classes, minlength=parts.earlier.classes)
+    kept = class_proportional(classes, learned, KINDS[problem].remembered, np.random.default_rng(seed))
+    return parts.earlier.take(torch.from_numpy(kept))
 
 
 def as_table(rows: Split) -> tuple[pd.DataFrame, Schema]:

@@ -186,6 +186,14 @@ def few_rows(g: torch.Generator, n: int, part: str) -> Drawn:
     return Drawn(inputs, labels, torch.zeros_like(labels))
 
 
+def one_side(g: torch.Generator, n: int, part: str) -> Drawn:
+    """The same classes; what is learned and chosen by today lies in the first cluster of each, what came before and what is judged in both."""
+    found = few_rows(g, 3 * n, part)
+    first = (found.inputs[torch.arange(3 * n), found.labels] > 0).nonzero()[:n, 0]
+    rows = torch.arange(n) if part in ("earlier", "test") else first
+    return Drawn(found.inputs[rows], found.labels[rows], found.groups[rows])
+
+
 def learned_by_heart(g: torch.Generator, n: int, part: str) -> Drawn:
     """The same classes; one label in five is wrong, of the rows to learn from as of those that choose."""
     found = few_rows(g, n, part)
@@ -301,7 +309,8 @@ class Kind:
     `passes`: how many times the usual epochs a net trains, where the rows are so few that it would take too few steps;
     `batch` and `layers`: rows of a step and the net's layers, where the claim is about these. `earlier` rows are those from
     which a champion has learned, for `earlier_passes` times the usual epochs; `goes_on`: they are also among the
-    training rows, and it has learned them by heart. `to_the_end`: the last epoch is judged, not the one that validation
+    training rows, and it has learned them by heart; so many of them are `remembered` for methods that learn old rows
+    again. `to_the_end`: the last epoch is judged, not the one that validation
     rows choose, as by papers on what a net learns by heart.
     """
 
@@ -319,6 +328,7 @@ class Kind:
     earlier: int = 0
     earlier_passes: float = 1.0
     goes_on: bool = False
+    remembered: int = 0
     to_the_end: bool = False
 
 
@@ -341,13 +351,16 @@ KINDS: Mapping[Problem, Kind] = {
     "rare_values": Kind(rare_values, "regression", 5),
     "multilabel_tail": Kind(multilabel_tail, "multilabel", 7),
     "ordered_tail": Kind(ordered_tail, "ordinal", 5),
+    "ordered_few": Kind(ordered_tail, "ordinal", 5, train=300, passes=4),
     "hidden_positives": Kind(hidden_positives, "binary", 2, groups=2),
     "lowered_values": Kind(lowered_values, "regression", 5),
     "missing_labels": Kind(missing_labels, "multilabel", 7),
     "unlabelled": Kind(unlabelled, "multiclass", 4, train=80, unlabelled=1500, passes=12),
     "whole_batch": Kind(long_tail, "multiclass", 8, batch=TRAIN, passes=8),
+    "first_steps": Kind(long_tail, "multiclass", 8, batch=TRAIN, passes=2),
     "few_rows": Kind(few_rows, "multiclass", 4, train=200, passes=6, layers=(32, 32, 32)),
     "more_rows": Kind(few_rows, "multiclass", 4, train=200, earlier=TRAIN, passes=3, earlier_passes=3),
+    "one_side": Kind(one_side, "multiclass", 4, train=400, earlier=TRAIN, passes=3, earlier_passes=3, remembered=200),
     "learned_by_heart": Kind(
         learned_by_heart, "multiclass", 4, train=300, passes=4, earlier=300, earlier_passes=20, goes_on=True
     ),

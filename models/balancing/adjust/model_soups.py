@@ -41,8 +41,8 @@ class Soup(WeightAverager):
     source: ClassVar[Source] = SOURCE
     claim: ClassVar[Claim] = Claim(
         "is better than one of the nets that it is made of",
-        "long_tail",
-        "balanced_accuracy",
+        "overfitted",
+        "log_loss",
         beside={"schedule": "fine_tuning"},
     )
 

@@ -38,7 +38,7 @@ class WeightAligning(WeightAdjuster):
     )
     claim: ClassVar[Claim] = Claim(
         "raises the recall of rare classes by evening out the norms of the class weights",
-        "long_tail",
+        "separable_tail",
         "balanced_accuracy",
     )
 

@@ -76,7 +76,7 @@ class Simplex(Head):
         "arXiv:2203.09081",
     )
     claim: ClassVar[Claim] = Claim(
-        "keeps imbalance from bending the classifier, as it is not learned", "long_tail", "balanced_accuracy"
+        "keeps imbalance from bending the classifier, as it is not learned", "separable_tail", "balanced_accuracy"
     )
 
     def classifier(self, features: int, classes: int) -> nn.Module:

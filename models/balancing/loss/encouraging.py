@@ -39,7 +39,7 @@ class Encouraging(Loss):
         "arXiv:2110.06537",
     )
     claim: ClassVar[Claim] = Claim(
-        "serves rare classes by rewarding well-classified rows as well", "long_tail", "balanced_accuracy"
+        "serves rare classes by rewarding well-classified rows as well", "separable_tail", "balanced_accuracy"
     )
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:

@@ -42,7 +42,9 @@ class MarginAwareMixup(Mixer):
         "arXiv:2308.15457",
     )
     claim: ClassVar[Claim] = Claim(
-        "raises the recall of rare classes by mixing with a margin in their favour", "long_tail", "balanced_accuracy"
+        "raises the recall of rare classes by mixing with a margin in their favour",
+        "separable_tail",
+        "balanced_accuracy",
     )
 
     def init(self, statistics: Statistics) -> State:

@@ -40,7 +40,7 @@ class Remix(Mixer):
         "Remix: Rebalanced Mixup", "H.-P. Chou, S.-C. Chang, J.-Y. Pan, W. Wei, D.-C. Juan", 2020, "arXiv:2007.03943"
     )
     claim: ClassVar[Claim] = Claim(
-        "raises the recall of rare classes by mixing targets in their favour", "long_tail", "balanced_accuracy"
+        "raises the recall of rare classes by mixing targets in their favour", "separable_tail", "balanced_accuracy"
     )
 
     def init(self, statistics: Statistics) -> State:

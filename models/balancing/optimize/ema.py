@@ -46,7 +46,7 @@ class Ema(RunningAverage):
     )
 
     claim: ClassVar[Claim] = Claim(
-        "makes a better model of few labelled rows than the weights that it averages", "few_rows", "accuracy"
+        "makes a better model of few labelled rows than the weights that it averages", "overfitted", "accuracy"
     )
 
     def init(self, parameters: State) -> State:

@@ -70,7 +70,7 @@ class MaxNorm(GradientTransform):
 
     claim: ClassVar[Claim] = Claim(
         "makes weights of the loss serve rare classes more, once the features are learned",
-        "long_tail",
+        "separable_tail",
         "balanced_accuracy",
         values={"start": 0.6},
         beside={"schedule": {"drw": {"start": 0.6}}},

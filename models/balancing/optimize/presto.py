@@ -36,7 +36,7 @@ class Presto(GradientTransform):
     source: ClassVar[Source] = SOURCE
     claim: ClassVar[Claim] = Claim(
         "lets frequent transitions inform that to a rare class",
-        "ordered_tail",
+        "ordered_few",
         "log_loss",
         beside={"head": "cumulative_odds"},
     )

@@ -30,7 +30,7 @@ class FeatureNorm(Regularizer):
     source: ClassVar[Source] = SOURCE
     claim: ClassVar[Claim] = Claim(
         "lets one training with a fixed simplex serve rare classes, as frequent ones cannot draw out their features",
-        "long_tail",
+        "separable_tail",
         "balanced_accuracy",
         beside={"head": "fixed_simplex", "adjust": "multiplicative_adjustment"},
     )

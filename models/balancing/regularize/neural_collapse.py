@@ -66,7 +66,7 @@ class NeuralCollapse(Regularizer):
         2023,
         "arXiv:2302.12453",
     )
-    claim: ClassVar[Claim] = Claim("improves the representation of rare classes", "long_tail", "balanced_accuracy")
+    claim: ClassVar[Claim] = Claim("improves the representation of rare classes", "separable_tail", "balanced_accuracy")
 
     def init(self, statistics: Statistics, features: int) -> State:
         """The running mean of each class's features [C, H], and whether it was seen [C]."""

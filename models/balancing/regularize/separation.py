@@ -51,7 +51,7 @@ class Separation(Regularizer):
     )
     claim: ClassVar[Claim] = Claim(
         "makes re-weighting serve rare classes better by features that lie apart",
-        "long_tail",
+        "separable_tail",
         "balanced_accuracy",
         beside={"loss": "weighted_ce"},
     )

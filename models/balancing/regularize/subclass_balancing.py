@@ -80,7 +80,7 @@ class SubclassBalancing(Regularizer):
         "arXiv:2306.15925",
     )
     claim: ClassVar[Claim] = Claim(
-        "keeps frequent classes from taking the feature space", "long_tail", "balanced_accuracy"
+        "keeps frequent classes from taking the feature space", "separable_tail", "balanced_accuracy"
     )
 
     def init(self, statistics: Statistics, features: int) -> State:

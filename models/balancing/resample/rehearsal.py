@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from models.balancing.component import EVERY_TASK, Need, Resampler, Source, Task
+from models.balancing.component import EVERY_TASK, Claim, Need, Resampler, Source, Task
 from models.balancing.resample.provenance import with_provenance
 from models.balancing.resample.strategy import Strategy, class_ids
 
@@ -35,6 +35,12 @@ class Rehearsal(Resampler):
         "J. Chen, R. Cong, Y. Luo, H. H. S. Ip, S. Kwong",
         2024,
         "arXiv:2407.16354",
+    )
+    claim: ClassVar[Claim] = Claim(
+        "keeps what the champion knew of rows that today's data do not hold any more",
+        "one_side",
+        "accuracy",
+        beside={"start": "warm_start"},
     )
 
     def resample(

@@ -50,7 +50,9 @@ class MarginBalanced(Sampler):
     surveys: ClassVar[bool] = True
     cost: ClassVar[str] = "It takes a pass over all training rows, once, for their margins."
     source: ClassVar[Source] = SOURCE
-    claim: ClassVar[Claim] = Claim("sees hard rows as often as easy ones", "rare_positive", "balanced_accuracy")
+    claim: ClassVar[Claim] = Claim(
+        "serves the hard rows, as it sees them as often as the many easy ones", "subclasses", "worst_group_accuracy"
+    )
 
     def init(self, labels: Tensor, groups: Tensor, statistics: Statistics, generator: torch.Generator) -> State:
         """The bin of each row [n], and whether they are known yet []; before, all rows are in one."""
