@@ -15,8 +15,8 @@ SMOOTH = 1e-5
 
 def set_dice(p: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """sum_c 1 - (2 sum_i p t + s) / (sum_i p^2 + sum_i t^2 + s); p, targets [B, C], weights [..., B] -> [...]."""
-    below = weights @ p.square() + weights @ targets.square()
-    return (1 - (2 * (weights @ (p * targets)) + SMOOTH) / (below + SMOOTH)).sum(-1)
+    hit, below = (weights @ torch.cat([p * targets, p.square() + targets.square()], -1)).chunk(2, -1)
+    return (1 - (2 * hit + SMOOTH) / (below + SMOOTH)).sum(-1)
 
 
 def group_scales(

@@ -17,9 +17,11 @@ def chosen_partners(eligible: Tensor, order: Tensor, offsets: Tensor) -> Tensor:
     eligible [B, B] bool, order a permutation [B], offsets [B]; a row with no eligible partner gets itself.
     """
     size = order.shape[-1]
-    place = order.int()[None, :] + offsets.int()[:, None]
-    best = torch.where(eligible, torch.where(place < size, place, place - size), size).min(-1)
-    return torch.where(best.values < size, best.indices, torch.arange(size, device=order.device))
+    small = torch.int16 if 2 * size < 2**15 else torch.int32  # a step's time goes into filling [B, B]
+    place = order.to(small)[None, :] + offsets.to(small)[:, None]
+    first = torch.where(eligible, torch.where(place < size, place, place - size), size).amin(-1).long()
+    found = order.argsort(-1)[(first - offsets) % size]
+    return torch.where(first < size, found, torch.arange(size, device=order.device))
 
 
 @dataclass(frozen=True)

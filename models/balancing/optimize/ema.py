@@ -46,7 +46,10 @@ class Ema(RunningAverage):
     )
 
     claim: ClassVar[Claim] = Claim(
-        "makes a better model of few labelled rows than the weights that it averages", "overfitted", "accuracy"
+        "makes a better model of few labelled rows than the weights that it averages",
+        "few_rows",
+        "accuracy",
+        remark="the learning rate falls to zero, which settles the weights as an average does",
     )
 
     def init(self, parameters: State) -> State:
