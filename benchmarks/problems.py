@@ -357,7 +357,6 @@ KINDS: Mapping[Problem, Kind] = {
     "missing_labels": Kind(missing_labels, "multilabel", 7),
     "unlabelled": Kind(unlabelled, "multiclass", 4, train=80, unlabelled=1500, passes=12),
     "whole_batch": Kind(long_tail, "multiclass", 8, batch=TRAIN, passes=8),
-    "first_steps": Kind(long_tail, "multiclass", 8, batch=TRAIN, passes=2),
     "few_rows": Kind(few_rows, "multiclass", 4, train=200, passes=6, layers=(32, 32, 32)),
     "more_rows": Kind(few_rows, "multiclass", 4, train=200, earlier=TRAIN, passes=3, earlier_passes=3),
     "one_side": Kind(one_side, "multiclass", 4, train=400, earlier=TRAIN, passes=3, earlier_passes=3, remembered=200),

@@ -17,7 +17,7 @@ Problem = Literal[
     "long_tail", "separable_tail", "rare_positive", "rare_positive_fitted", "image_tail", "spurious", "group_gap", "rare_in_group", "noisy_labels", "overconfident", "overconfident_tail",
     "subclasses", "rare_values", "multilabel_tail", "ordered_tail", "unlabelled", "hidden_positives",
     "lowered_values", "missing_labels", "shown_group", "group_gap_large_batches",
-    "whole_batch", "first_steps", "ordered_few", "few_rows", "more_rows", "overfitted", "one_side", "learned_by_heart",
+    "whole_batch", "ordered_few", "few_rows", "more_rows", "overfitted", "one_side", "learned_by_heart",
 ]  # fmt: skip
 PROBLEMS: Mapping[Problem, str] = {
     "long_tail": "overlapping classes whose rows fall from many to few by a constant factor",
@@ -43,7 +43,6 @@ PROBLEMS: Mapping[Problem, str] = {
     "lowered_values": "a numeric target of which many training labels are too low",
     "missing_labels": "several labels per row, some of them rare, of which half are not noted in training",
     "whole_batch": "the rows of `long_tail`, all of which every step sees",
-    "first_steps": "the same for two dozen steps",
     "few_rows": "few training rows and a net of several hidden layers",
     "more_rows": "few new rows, after a champion has learned from many",
     "one_side": "new rows of one half of each class, after a champion has learned from both halves, by which all are judged",

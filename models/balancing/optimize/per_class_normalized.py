@@ -38,7 +38,7 @@ class PerClassNormalized(GradientTransform):
         "arXiv:2207.00391",
     )
     claim: ClassVar[Claim] = Claim(
-        "lets rare classes learn from the first steps on, where a step sees all rows", "first_steps", "tail_recall"
+        "lets every class pull with the same force, where a step sees all rows", "whole_batch", "balanced_accuracy"
     )
 
     def transform(self, state: State, gradients: State, parameters: State, progress: Tensor) -> Update:
