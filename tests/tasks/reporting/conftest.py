@@ -47,7 +47,7 @@ class Case:
     rows: int = 3000
 
 
-def make_params(**search: Any) -> Params:
+def make_params(sections: dict[str, Any] | None = None, **search: Any) -> Params:
     """Parameters of a small run, with three rules."""
     rules = [
         {"metric": "balanced_accuracy", "at_least": 0.65, "judge_by": "interval"},
@@ -55,7 +55,11 @@ def make_params(**search: Any) -> Params:
         {"metric": "roc_auc", "worse_by_at_most": 0.01},
     ]
     return parse_params(
-        {"search": {"recipes": ["ldam_drw"], "subject_to": LIMITS, **search}, "gates": {"rules": rules}}
+        {
+            "search": {"recipes": ["ldam_drw"], "subject_to": LIMITS, **search},
+            "gates": {"rules": rules},
+            **(sections or {}),
+        }
     )
 
 
@@ -342,15 +346,15 @@ class Report:
         """One of the inputs."""
         return read_json(self.root / STAGE.inputs[name])
 
-    def changed(self, name: str, value: Any) -> Report:
-        """The report after one of the inputs was replaced."""
+    def changed(self, name: str, value: Any, sections: dict[str, Any] | None = None) -> Report:
+        """The report after one of the inputs was replaced, with these sections in the parameters."""
         write_json(self.root / STAGE.inputs[name], value)
-        return render_report(self.root)
+        return render_report(self.root, sections)
 
 
-def render_report(root: Path) -> Report:
+def render_report(root: Path, sections: dict[str, Any] | None = None) -> Report:
     """Run the stage as the pipeline does."""
-    STAGE.execute(make_params(), root)
+    STAGE.execute(make_params(sections), root)
     return Report(root, (root / STAGE.outputs["report"]).read_text(encoding="utf-8"))
 
 

@@ -367,3 +367,17 @@ def test_no_credentials_of_a_source(make_report: Make, case: Any) -> None:
     card = report.read("card")
     card["source"]["files"][0]["name"] = "https://user:geheim@example.org/x.csv?token=geheim"
     assert "geheim" not in report.changed("card", card).html
+
+
+PLANTED = "https://me:hunter2@example.org/loans.csv?token=t0ken"
+
+
+def test_a_planted_secret_is_not_shown(make_report: Make, case: Any) -> None:
+    report = make_report(case())
+    card = report.read("card")
+    card["source"]["files"] = [{"name": PLANTED, "sha256": "ab" * 32}]
+    card["home"] = PLANTED
+    html = report.changed("card", card, {"data": {"path": PLANTED}, "target": {"column": "defaulted"}}).html
+    assert html.count("https://example.org/loans.csv") >= 3
+    assert "hunter2" not in html
+    assert "t0ken" not in html
