@@ -8,20 +8,22 @@ import torch
 from torch import Tensor
 
 from models.balancing.component import Claim, Mixer, Need, Source, State, hyper
-from models.data import Batch
+from models.data import Batch, Statistics
 
 
-def chosen_partners(eligible: Tensor, order: Tensor, offsets: Tensor) -> Tensor:
+def chosen_partners(cells: Tensor, fits: Tensor, order: Tensor, offsets: Tensor) -> Tensor:
     """For each row [B] an eligible one of the batch, drawn evenly: the first from its offset on, in a random order.
 
-    eligible [B, B] bool, order a permutation [B], offsets [B]; a row with no eligible partner gets itself.
+    cells [B] say of which kind a row is, fits [K, K] bool which kinds go together; order is a permutation [B], offsets [B].
+    A row with no eligible partner gets itself.
     """
     size = order.shape[-1]
-    small = torch.int16 if 2 * size < 2**15 else torch.int32  # a step's time goes into filling [B, B]
-    place = order.to(small)[None, :] + offsets.to(small)[:, None]
-    first = torch.where(eligible, torch.where(place < size, place, place - size), size).amin(-1).long()
-    found = order.argsort(-1)[(first - offsets) % size]
-    return torch.where(first < size, found, torch.arange(size, device=order.device))
+    inverse, places = order.argsort(-1), torch.arange(size, device=order.device)
+    found = torch.where(fits[:, cells[inverse]], places, 2 * size)
+    # By kind, the next eligible place from each place on, once around: a few rows of numbers in the stead of [B, B].
+    following = torch.cat([found, found + size], -1).flip(-1).cummin(-1).values.flip(-1)
+    first = following[cells, (size - offsets) % size]
+    return torch.where(first < 2 * size, inverse[first % size], places)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,12 @@ class LISA(Mixer):
         "raises worst-group accuracy by mixing rows of a class across groups", "spurious", "worst_group_accuracy"
     )
 
+    def init(self, statistics: Statistics) -> State:
+        """The class and the group of every kind of row [C G]."""
+        classes, groups = statistics.class_counts.shape[-1], statistics.group_counts.shape[-1]
+        kinds = torch.arange(classes * groups, device=statistics.group_counts.device)
+        return {"of_class": kinds // groups, "of_group": kinds % groups}
+
     def draw(self, generator: torch.Generator, steps: int, batch: int) -> dict[str, Tensor]:
         """Which kind of pair [steps], three uniforms per row [steps, batch, 3], an order and offsets [steps, batch]."""
         return {
@@ -62,11 +70,12 @@ class LISA(Mixer):
         self, state: State, batch: Batch, partner: Batch | None, draws: Mapping[str, Tensor], progress: Tensor
     ) -> Batch:
         """One batch -> its rows mixed with eligible partners, targets [B, C] alike."""
-        labels, groups = batch.labels.int(), batch.groups.int()
+        of_class, of_group = state["of_class"], state["of_group"]
+        same_class, same_group = of_class[:, None] == of_class, of_group[:, None] == of_group
         within_label = draws["kind"] < self.intra_label
-        alike, apart = torch.where(within_label, labels, groups), torch.where(within_label, groups, labels)
-        eligible = (alike[:, None] == alike[None, :]) & (apart[:, None] != apart[None, :])
-        partners = chosen_partners(eligible, draws["order"], draws["offsets"])
+        fits = torch.where(within_label, same_class & ~same_group, same_group & ~same_class)
+        cells = batch.labels * (of_group.max() + 1) + batch.groups
+        partners = chosen_partners(cells, fits, draws["order"], draws["offsets"])
         share = draws["uniforms"].median(-1).values
         wide = share.reshape(-1, *[1] * (batch.inputs.dim() - 1))
         return batch._replace(

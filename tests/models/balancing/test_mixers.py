@@ -78,7 +78,9 @@ def test_lisa_partners_are_eligible_and_drawn_evenly():
     seen = torch.zeros(4, 4)
     g = torch.Generator().manual_seed(0)
     for _ in range(3000):
-        partners = chosen_partners(eligible, torch.rand(4, generator=g).argsort(), torch.randint(4, (4,), generator=g))
+        partners = chosen_partners(
+            torch.arange(4), eligible, torch.rand(4, generator=g).argsort(), torch.randint(4, (4,), generator=g)
+        )
         seen[torch.arange(4), partners] += 1
     share = seen / 3000
     assert share[2, 2] == 1
@@ -94,8 +96,8 @@ def test_lisa_mixes_within_a_class_or_within_a_group(kind, same):
     labels, groups = given.batch.labels, given.batch.groups
     inputs = torch.cat([one_hot(labels, given.classes), one_hot(groups, 3)], 1)
     draws = {k: v[0] for k, v in method.build({}).draw(torch.Generator().manual_seed(0), 1, 64).items()}
-    draws["kind"] = torch.tensor(kind)
-    mixed = method.build({}).mix({}, given.batch._replace(inputs=inputs), None, draws, given.progress)
+    draws["kind"], state = torch.tensor(kind), method.build({}).init(given.statistics)
+    mixed = method.build({}).mix(state, given.batch._replace(inputs=inputs), None, draws, given.progress)
     by_class, by_group = mixed.inputs[:, : given.classes], mixed.inputs[:, given.classes :]
     kept, changed = (by_class, by_group) if same == "class" else (by_group, by_class)
     assert (kept.max(1).values > 0.999).all()
