@@ -4,64 +4,22 @@ import dataclasses
 import errno
 import itertools
 import random
-from collections.abc import Callable
 
 import pytest
 
 from models.errors import EquipoiseError
 from models.recipe import competitors
-from models.seeds import derive_seed
-from tasks import tune
 from tasks.progress import Lines, Meter
-from tasks.remote import Folder
-from tasks.search import tuner
 from tasks.search.board import Board
-from tasks.search.campaign import Result, Terms, round_sizes
+from tasks.search.campaign import Result, round_sizes
 from tasks.search.checkpoints import identity
 from tasks.search.choice import Goal
-from tasks.search.cluster import Shares
 from tasks.search.halving import budget, survivors
 from tasks.search.ledger import Ledger
 from tasks.search.populations import Sizes, populations
 from tasks.search.progress import Progress
 from tasks.search.space import families, pairs
-
-PAIRS = pairs(
-    competitors(["weighted_ce", "focal", "ldam_drw", "mixup", "balanced_softmax"]), ("mlp", "trees"), image=False
-)
-
-
-def terms(**changes):
-    usual = {
-        "pairs": PAIRS, "trials": 24, "rounds": 3, "halving": 3, "rungs": 2, "goal": Goal("accuracy", {"ece": 0.5}),
-        "seed": 7, "budgets": {"mlp": 9, "trees": 90},
-        "sizes": Sizes({pair.name: 8 for pair in PAIRS if pair.learner == "mlp"}, 2, 2),
-    }  # fmt: skip
-    return Terms(**{**usual, **changes})
-
-
-def outcome(run, trial):
-    """A made-up result that depends on the configuration and the budget alone."""
-    value = derive_seed(0, str(sorted(trial.values.items())), trial.pair.name, run.budget) / 2**31
-    return Result({"accuracy": value, "ece": value / 2}) if value > 0.05 else Result(None, f"{run.name} broke")
-
-
-def carry_out(board, rng=None, until=None):
-    """Work through a board as Tune would, with results in an order of their own; returns the names in that order."""
-    under_way, done = [], []
-    while board.finished is None and (until is None or len(done) < until):
-        while (run := board.next()) is not None:
-            under_way.append(run)
-        run = under_way.pop(rng.randrange(len(under_way)) if rng else 0)
-        board.record(run.name, [outcome(run, trial) for trial in run.trials])
-        done.append(run.name)
-    return done
-
-
-def board_of(path, at_once=1, **changes):
-    board = Board(terms(**changes), Ledger(path))
-    board.at_once = at_once
-    return board
+from tests.tasks.search.courses import PAIRS, Clock, board_of, carry_out, outcome, terms, timed
 
 
 def shape(course):
@@ -245,31 +203,6 @@ def test_populations_share_recipe_budget_and_what_is_no_number_and_are_cut_evenl
     assert sorted(p for own in found for p in own) == list(range(len(trials)))
 
 
-class Clock:
-    """A clock that stands until it is set."""
-
-    now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
-def timed(path, minutes, seconds=1.0, **changes):
-    """A search by time with a clock of its own: two processes at once, whose runs take `seconds` each, or what is left."""
-    clock = Clock()
-    board = Board(terms(trials=None, **changes), Ledger(path), minutes, clock=clock)
-    board.at_once, under_way = 2, []
-    while not board.over:
-        while (run := board.next()) is not None:
-            left = max(board.seconds_left, 0.1)
-            under_way.append((clock.now + min(seconds, left), run, None if seconds <= left else 1))
-        if under_way:
-            under_way.sort(key=lambda entry: entry[0])
-            clock.now, run, stopped = under_way.pop(0)
-            board.record(run.name, [dataclasses.replace(outcome(run, t), stopped=stopped) for t in run.trials])
-    return board, clock.now - 100
-
-
 def test_a_search_by_time_goes_on_until_it_is_up_and_keeps_it(tmp_path):
     board, spent = timed(tmp_path, minutes=2)
     assert 0.95 * 120 <= spent <= 1.05 * 120
@@ -323,66 +256,6 @@ def test_what_goes_on_after_the_end_is_given_up_if_there_is_something_to_choose_
     assert [r.trial for r in board.finished.records] == list(first.trials)
     board.fail(second.name, "its process has ended itself")
     assert board.error is None
-
-
-def test_what_breaks_when_there_is_no_time_for_processes_has_failed(tmp_path, monkeypatch):
-    """They would take longer to start than there is time left, so that the search would not end in time."""
-    clock, done = Clock(), []
-    board = Board(terms(trials=None), Ledger(tmp_path), minutes=0.3, clock=clock)
-
-    def carried_out(job, setting, table, deadline):
-        done.append(job.name)
-        clock.now += 4.0
-        if len(done) == 2:
-            raise RuntimeError("seven is not a number")
-        return [Result({"accuracy": 0.5, "ece": 0.1}) for own in job.trials for _ in own]
-
-    monkeypatch.setattr(tune, "carry_out", carried_out)
-    tune._first(board, None, {})
-    assert board.over
-    assert len(done) == 4
-    assert {r.last.error for r in board.finished.records if r.status == "failed"} == {"seven is not a number"}
-    assert board.finished.candidates()
-
-
-@dataclasses.dataclass
-class Fit:
-    """In the place of a Tuner: does what it is told."""
-
-    fit: Callable[[], None]
-
-
-def test_a_state_that_cannot_be_gone_on_from_is_no_end(tmp_path, monkeypatch):
-    """A Tuner that is restored from half a file brings no result; a fresh one does what is left, all of it."""
-    board = board_of(tmp_path, trials=8, rounds=1)
-
-    def broken():
-        board.adopt([run.name for run in board.stage])
-
-    monkeypatch.setattr(tuner, "_trainable", lambda *_: None)
-    monkeypatch.setattr(tuner, "_restored", lambda *_: Fit(broken))
-    monkeypatch.setattr(tuner, "_fresh", lambda *_: Fit(lambda: carry_out(board)))
-    monkeypatch.setattr(tuner.ray, "cluster_resources", lambda: {"CPU": 4.0})
-    tuner.search(board, None, {}, Shares(1.0, 0.0, 2), 0, None)
-    assert board.finished.candidates()
-
-
-def test_half_a_file_is_no_tuner(tmp_path):
-    attempt = tmp_path / "tune/attempt-000"
-    attempt.mkdir(parents=True)
-    for name in ("tuner.pkl", "experiment_state-1.json", "search_gen_state-1.json"):
-        (attempt / name).write_bytes(b"\x80\x05")
-    assert tuner._restored(tmp_path, None) is None
-
-
-def test_what_has_failed_on_one_machine_is_tried_again_on_another(tmp_path):
-    remote = Folder(tmp_path / "remote")
-    here, there = (Ledger(tmp_path / clone / "search", remote) for clone in ("here", "there"))
-    here.write((0, 0, 0), Result({"accuracy": 0.5}))
-    here.write((0, 0, 1), Result(None, "the trial's process died, as memory ran short"))
-    assert here.settled(10.0)
-    assert len(here.load()) == 2
-    assert there.load() == {(0, 0, 0): Result({"accuracy": 0.5})}
 
 
 def test_results_that_were_cut_short_are_kept_as_such(tmp_path):
