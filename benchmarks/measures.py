@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, f1_score
+from sklearn.metrics import average_precision_score, f1_score, fbeta_score
 
 from models.balancing.component import Scores
 from models.data import Split
@@ -48,6 +48,7 @@ def _of_classes(scores: Scores, rows: Split, groups: NDArray[np.int64], train: S
         found["worst_group_log_loss"] = max(float(losses[groups == g].mean()) for g in np.unique(groups))
     if train.classes == 2:
         found["f1"] = float(f1_score(labels, decided, zero_division=0.0))
+        found |= {f"f{b:g}": float(fbeta_score(labels, decided, beta=b, zero_division=0.0)) for b in (0.5, 2.0)}
         misses, alarms = ((labels == 1) & (decided == 0)).mean(), ((labels == 0) & (decided == 1)).mean()
         if of_groups:
             errors = [

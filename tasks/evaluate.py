@@ -89,6 +89,7 @@ def evaluate(rows: Rows, classes: tuple[str, ...], terms: Terms) -> dict[str, An
         "rows": len(rows),
         "confidence": terms.confidence,
         "bootstrap": terms.draws,
+        "beta": terms.beta,
         "classes": list(classes),
         "overall": {
             name: figure_json(figure) | {"per_class": per_class}

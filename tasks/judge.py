@@ -198,6 +198,7 @@ def _against_champion(
         grouping,
         counted.masks if counted else None,
         counted.enough if counted else None,
+        terms.beta,
     )
     rng = generator(terms.seed, "paired", measured.attribute or "", rule.metric)
     value, found = paired_difference(what, candidate.scored, champion.scored, terms.draws, terms.confidence, rng)

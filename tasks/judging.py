@@ -61,6 +61,7 @@ def terms_of(evaluate: Evaluate, seed: int) -> Terms:
         bins=evaluate.calibration_bins,
         evidence=Evidence(evaluate.evidence_rows, evaluate.evidence_per_class),
         seed=seed,
+        beta=evaluate.beta,
     )
 
 

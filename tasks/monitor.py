@@ -14,7 +14,7 @@ import pandas as pd
 
 from models.errors import InputError
 from models.metrics.bootstrap import generator
-from models.metrics.classification import FROM_CONFUSION
+from models.metrics.classification import from_confusion
 from models.metrics.drift import Drift, drifts
 from models.metrics.estimated import estimates
 from models.metrics.figures import Terms
@@ -84,6 +84,8 @@ def examine(
     previous: tuple[str, Predictor] | None = None,
 ) -> dict[str, Any]:
     """Everything about one partition, as JSON, with the action that it asks for and the reasons."""
+    # What it was judged by: a figure of another beta is another figure.
+    terms = dataclasses.replace(terms, beta=champion.evaluation.get("beta", terms.beta))
     predictor = champion.predictor
     target, metric = predictor.schema.target, judged_by(policy, predictor.schema.target.kind)
     decisions, probabilities = predictor.predict(partition.rows)
@@ -111,10 +113,10 @@ def examine(
         if previous is not None:
             rng = generator(terms.seed, "previous", partition.name)
             found["previous"] = _against_previous(
-                previous, rows, labels, scored, target, Comparison(metric, terms.bins), terms, rng
+                previous, rows, labels, scored, target, Comparison(metric, terms.bins, beta=terms.beta), terms, rng
             )
     expected = np.array(champion.profile.expected)
-    formulas = FROM_CONFUSION if target.kind in CLASSES else {}
+    formulas = from_confusion(terms.beta) if target.kind in CLASSES else {}
     found["estimated_before"] = {name: _number(formula(expected)) for name, formula in formulas.items()}
     before = {name: champion.evaluation["overall"].get(name) for name in (metric, "ece")}
     found["reference"] = {name: figure and figure["value"] for name, figure in before.items()}
@@ -236,7 +238,7 @@ def _number(value: Any) -> float | None:
 
 def _estimated(decisions: Any, probabilities: Any, name: str, terms: Terms) -> dict[str, Any]:
     rng = generator(terms.seed, "monitor", name)
-    found = estimates(decisions, probabilities, terms.confidence, rng, min(terms.draws, 500))
+    found = estimates(decisions, probabilities, terms.confidence, rng, min(terms.draws, 500), terms.beta)
     return {metric: {k: rounded(v) for k, v in dataclasses.asdict(e).items()} for metric, e in found.items()}
 
 

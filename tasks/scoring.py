@@ -58,4 +58,5 @@ def validation_metrics(
         attribute_ids(split, schema),
         bins=evaluate.calibration_bins,
         evidence=Evidence(evaluate.evidence_rows, evaluate.evidence_per_class),
+        beta=evaluate.beta,
     )

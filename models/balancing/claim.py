@@ -51,14 +51,15 @@ PROBLEMS: Mapping[Problem, str] = {
 }
 
 Measure = Literal[
-    "accuracy", "balanced_accuracy", "tail_recall", "macro_f1", "g_mean", "mcc", "f1", "roc_auc", "average_precision",
+    "accuracy", "balanced_accuracy", "tail_recall", "macro_f1", "g_mean", "mcc", "f1", "f2", "f0.5", "roc_auc", "average_precision",
     "worst_class_recall", "worst_group_accuracy", "largest_group_accuracy", "log_loss", "brier", "ece", "demographic_parity_difference",
     "equalized_odds_difference", "equal_opportunity_difference", "balanced_error_difference", "worst_group_log_loss", "ece_worst_group", "mae",
     "balanced_mae", "rare_mae", "worst_group_mae", "macro_average_precision", "macro_label_f1", "cost",
 ]  # fmt: skip
 """Figures on fresh rows of the problem; `tail_recall` is the mean recall of the rarest third of the classes, `largest_group_accuracy` the
 accuracy in the group with the most rows, and `balanced_error_difference` the largest less the smallest mean of false
-positive and false negative rate of the groups."""
+positive and false negative rate of the groups. `f2` and `f0.5` are F-beta of the positive class: at 2 recall counts twice as much
+as precision, at 0.5 half as much."""
 
 LESS_IS_BETTER = frozenset(
     {

@@ -17,9 +17,10 @@ from models.metrics import intervals
 from models.metrics.calibration import FROM_LOSSES, mean_loss
 from models.metrics.classification import confusion_matrix
 from models.metrics.intervals import NONE, Interval
-from models.metrics.ordered import FROM_DECISIONS
+from models.metrics.ordered import from_decisions
 from models.metrics.ranking import FROM_RANKING, rankings
 from models.metrics.scored import Floats, Scored
+from models.metrics.terms import BETA
 from models.seeds import derive_seed
 
 _CHUNK = 1 << 15  # numbers per array: a quarter of a megabyte, which stays in a core's own cache
@@ -79,13 +80,20 @@ def with_unseen_errors(confusion: Floats) -> Floats:
 
 
 def of_metrics(
-    names: Collection[str], scored: Scored, draws: int, confidence: float, seed: int, about: str = ""
+    names: Collection[str],
+    scored: Scored,
+    draws: int,
+    confidence: float,
+    seed: int,
+    about: str = "",
+    beta: float = BETA,
 ) -> dict[str, Interval]:
     """Intervals over these rows of any metrics that are computed from decisions, a ranking or losses.
 
     `about` names the rows; a metric's interval does not depend on which others are asked for with it.
     """
-    from_counts = [name for name in names if name in FROM_DECISIONS]
+    formulas = from_decisions(beta)
+    from_counts = [name for name in names if name in formulas]
     from_scores = [name for name in names if name in FROM_RANKING or name in FROM_LOSSES]
     result: dict[str, Interval] = {}
     fewest = int(scored.class_counts.min())
@@ -93,7 +101,7 @@ def of_metrics(
         confusion = confusion_matrix(scored.labels, scored.decisions, scored.classes)
         cells = cell_weights(with_unseen_errors(confusion), draws, generator(seed, about, "counts"))
         for name in from_counts:
-            formula = FROM_DECISIONS[name]
+            formula = formulas[name]
             result[name] = percentile(formula(cells), float(formula(confusion)), confidence, fewest)
     if from_scores and len(scored):
         values, drawn = _draw_scores(from_scores, scored, draws, generator(seed, about, "scores"))

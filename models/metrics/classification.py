@@ -5,6 +5,7 @@ a figure that is not defined (a class without rows, no decision for a class) is 
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -49,8 +50,13 @@ def precision(confusion: Floats) -> Floats:
 
 def f1(confusion: Floats) -> Floats:
     """2 TP / (2 TP + FP + FN) of each class [..., C]; a class without rows has none."""
-    rows = confusion.sum(-1)
-    score = divide(2 * _diagonal(confusion), rows + confusion.sum(-2))
+    return class_f_beta(confusion, 1.0)
+
+
+def class_f_beta(confusion: Floats, beta: float) -> Floats:
+    """(1 + b^2) TP / ((1 + b^2) TP + b^2 FN + FP) of each class [..., C] (van Rijsbergen 1979); a class without rows has none."""
+    rows, square = confusion.sum(-1), beta**2
+    score = divide((1 + square) * _diagonal(confusion), square * rows + confusion.sum(-2))
     return np.where(rows > 0, score, np.nan)
 
 
@@ -67,6 +73,12 @@ def balanced_accuracy(confusion: Floats) -> Floats:
 def macro_f1(confusion: Floats) -> Floats:
     """Mean of the F1 of all classes; needs rows of every class."""
     return f1(confusion).mean(-1)
+
+
+def f_beta(confusion: Floats, beta: float) -> Floats:
+    """F-beta of the positive class, of more than two classes the mean over them, which needs rows of every class."""
+    of_classes = class_f_beta(confusion, beta)
+    return of_classes[..., 1] if of_classes.shape[-1] == 2 else of_classes.mean(-1)
 
 
 def g_mean(confusion: Floats) -> Floats:
@@ -96,14 +108,17 @@ def mcc(confusion: Floats) -> Floats:
     return np.where(label_spread > floor, correlation, np.nan)
 
 
-FROM_CONFUSION: dict[str, Callable[[Floats], Floats]] = {
-    "accuracy": accuracy,
-    "balanced_accuracy": balanced_accuracy,
-    "macro_f1": macro_f1,
-    "g_mean": g_mean,
-    "mcc": mcc,
-    "worst_class_recall": worst_class_recall,
-}
+def from_confusion(beta: float) -> dict[str, Callable[[Floats], Floats]]:
+    """The metrics of a confusion matrix by name; `beta` is how many times as much as precision recall counts in F-beta."""
+    return {
+        "accuracy": accuracy,
+        "balanced_accuracy": balanced_accuracy,
+        "macro_f1": macro_f1,
+        "f_beta": partial(f_beta, beta=beta),
+        "g_mean": g_mean,
+        "mcc": mcc,
+        "worst_class_recall": worst_class_recall,
+    }
 
 
 def _diagonal(confusion: Floats) -> Floats:

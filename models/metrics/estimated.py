@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.metrics.classification import FROM_CONFUSION
+from models.metrics.classification import from_confusion
 from models.metrics.scored import Floats, Ints
+from models.metrics.terms import BETA
 
 DRAWS = 500
 
@@ -35,16 +36,22 @@ def expected_confusion(decisions: Ints, probabilities: Floats) -> Floats:
 
 
 def estimates(
-    decisions: Ints, probabilities: Floats, confidence: float, rng: np.random.Generator, draws: int = DRAWS
+    decisions: Ints,
+    probabilities: Floats,
+    confidence: float,
+    rng: np.random.Generator,
+    draws: int = DRAWS,
+    beta: float = BETA,
 ) -> dict[str, Estimate]:
     """Every metric of the confusion matrix. The ranges come from labels that are drawn with the given probabilities."""
+    formulas = from_confusion(beta)
     if not len(decisions):
-        return {name: Estimate(None, None, None) for name in FROM_CONFUSION}
+        return {name: Estimate(None, None, None) for name in formulas}
     expected = expected_confusion(decisions, probabilities)
     drawn = _drawn_confusions(decisions, probabilities, rng, draws)
     tail = (1 - confidence) / 2
     found = {}
-    for name, formula in FROM_CONFUSION.items():
+    for name, formula in formulas.items():
         value, values = float(formula(expected)), formula(drawn)
         values = values[np.isfinite(values)]
         if not np.isfinite(value) or len(values) < draws / 2:

@@ -87,7 +87,7 @@ def overall_figures(
     `about` names the rows for the bootstrap; a figure does not depend on which others are asked for with it.
     """
     names = overall_for(scored.task) if names is None else names
-    values = overall(scored, bins=terms.bins) if len(scored) else dict.fromkeys(names)
+    values = overall(scored, bins=terms.bins, beta=terms.beta) if len(scored) else dict.fromkeys(names)
     defined = [name for name in names if values[name] is not None]
     found = reach.of_rows(defined, scored, terms, about)
     figures: dict[str, Figure] = {}

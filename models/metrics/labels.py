@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from models.errors import InputError
 from models.metrics.calibration import bin_sums, ece, mean_loss
-from models.metrics.classification import balanced_accuracy, divide, f1, keyed_sums, recall
+from models.metrics.classification import balanced_accuracy, class_f_beta, divide, f1, keyed_sums, recall
 from models.metrics.fairness import GAPS, Evidence, Kind, Rates, compare, extreme
 from models.metrics.measures import Measure
 from models.metrics.ranking import FROM_RANKING, Ranking
@@ -143,18 +143,22 @@ FROM_ROWS: dict[str, Callable[[Labels], Floats]] = {
     "brier": lambda labels: np.asarray(((labels.probabilities - labels.carried) ** 2).mean(1)),
 }
 """Metrics that are a mean over rows of a number per row [n]; of losses, the mean over the labels."""
-SMOOTH: dict[str, Callable[[Labels], Measure]] = {
-    "balanced_accuracy": _from_confusions(lambda c: balanced_accuracy(c).mean(-1)),
-    "macro_f1": _from_confusions(lambda c: f1(c)[..., 1].mean(-1)),
-    **{name: _from_ranking(name) for name in FROM_RANKING},
-    **{name: _from_rows(losses) for name, losses in FROM_ROWS.items()},
-}
-"""Metrics over all rows without kinks: means over the labels."""
-MEASURES: dict[str, Callable[[Labels], Measure]] = {
-    **SMOOTH,
-    "worst_class_recall": _from_confusions(lambda c: recall(c)[..., 1].min(-1)),
-}
-"""The metrics over all rows that need no bins, by name."""
+
+
+def smooth(beta: float) -> dict[str, Callable[[Labels], Measure]]:
+    """Metrics over all rows without kinks, by name: means over the labels. `beta` is that of F-beta."""
+    return {
+        "balanced_accuracy": _from_confusions(lambda c: balanced_accuracy(c).mean(-1)),
+        "macro_f1": _from_confusions(lambda c: f1(c)[..., 1].mean(-1)),
+        "f_beta": _from_confusions(lambda c: class_f_beta(c, beta)[..., 1].mean(-1)),
+        **{name: _from_ranking(name) for name in FROM_RANKING},
+        **{name: _from_rows(losses) for name, losses in FROM_ROWS.items()},
+    }
+
+
+def measures(beta: float) -> dict[str, Callable[[Labels], Measure]]:
+    """The metrics over all rows that need no bins, by name."""
+    return {**smooth(beta), "worst_class_recall": _from_confusions(lambda c: recall(c)[..., 1].min(-1))}
 
 
 def mean_ece(labels: Labels, bins: int, weights: Floats | None = None) -> Floats:

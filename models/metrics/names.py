@@ -33,6 +33,7 @@ TABLE: tuple[Metric, ...] = (
     Metric("accuracy", "higher", "rows", "Accuracy"),
     Metric("balanced_accuracy", "higher", "classes", "Balanced accuracy", DECIDED),
     Metric("macro_f1", "higher", "classes", "Macro F1", DECIDED),
+    Metric("f_beta", "higher", "classes", "F-beta", DECIDED),
     Metric("g_mean", "higher", "classes", "G-mean"),
     Metric("mcc", "higher", "classes", "Matthews correlation"),
     Metric("roc_auc", "higher", "classes", "ROC AUC", DECIDED),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from models.metrics.classification import FROM_CONFUSION, divide
+from models.metrics.classification import divide, from_confusion
 from models.metrics.scored import Floats
 
 
@@ -39,5 +39,12 @@ FROM_ORDERED: dict[str, Callable[[Floats], Floats]] = {
     "class_distance": class_distance,
     "balanced_class_distance": balanced_class_distance,
 }
-FROM_DECISIONS: dict[str, Callable[[Floats], Floats]] = {**FROM_CONFUSION, **FROM_ORDERED}
-"""All metrics of decisions, by name."""
+
+
+def from_decisions(beta: float) -> dict[str, Callable[[Floats], Floats]]:
+    """All metrics of decisions, by name; `beta` is that of F-beta."""
+    return {**from_confusion(beta), **FROM_ORDERED}
+
+
+OF_DECISIONS = frozenset(from_decisions(1.0))
+"""Their names."""

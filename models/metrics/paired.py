@@ -28,10 +28,11 @@ from models.metrics.labels import Labels
 from models.metrics.measures import Measure
 from models.metrics.names import BY_NAME
 from models.metrics.numbers import Numbers
-from models.metrics.ordered import FROM_DECISIONS
+from models.metrics.ordered import OF_DECISIONS, from_decisions
 from models.metrics.ranking import FROM_RANKING, rankings
 from models.metrics.reach import Rows
 from models.metrics.scored import Bools, Floats, Grouping, Ints, Scored
+from models.metrics.terms import BETA
 
 _BOUNDS = {
     "ece": difference_of_sums, "ece_worst_group": difference_of_largest_sums, "bias": difference_of_sums,
@@ -48,6 +49,7 @@ class Comparison:
     grouping: Grouping | None = None
     masks: dict[Kind, Bools] | None = None
     enough: Bools | None = None
+    beta: float = BETA
 
     @property
     def groups(self) -> tuple[Grouping, Bools]:
@@ -59,7 +61,7 @@ class Comparison:
     @property
     def decisions_only(self) -> bool:
         """Whether the metric sees decisions and no probabilities."""
-        return self.metric in FROM_DECISIONS or self.metric in GAPS or self.metric == "worst_group_accuracy"
+        return self.metric in OF_DECISIONS or self.metric in GAPS or self.metric == "worst_group_accuracy"
 
 
 def measure(what: Comparison, scored: Rows) -> Measure:
@@ -67,8 +69,9 @@ def measure(what: Comparison, scored: Rows) -> Measure:
     metric = what.metric
     if not isinstance(scored, Scored):
         return _measure_labels(what, scored) if isinstance(scored, Labels) else _measure_numbers(what, scored)
-    if metric in FROM_DECISIONS:
-        return lambda w: FROM_DECISIONS[metric](confusion_matrix(scored.labels, scored.decisions, scored.classes, w))
+    if metric in OF_DECISIONS:
+        formula = from_decisions(what.beta)[metric]
+        return lambda w: formula(confusion_matrix(scored.labels, scored.decisions, scored.classes, w))
     if metric in FROM_RANKING:
         orders = rankings(scored)
         return lambda w: np.asarray(np.mean([FROM_RANKING[metric](*order.sums(w)) for order in orders], axis=0))
@@ -93,8 +96,9 @@ def _measure_numbers(what: Comparison, rows: Numbers) -> Measure:
 
 
 def _measure_labels(what: Comparison, rows: Labels) -> Measure:
-    if what.metric in labels.MEASURES:
-        return labels.MEASURES[what.metric](rows)
+    known = labels.measures(what.beta)
+    if what.metric in known:
+        return known[what.metric](rows)
     if what.metric == "ece":
         return lambda w: labels.mean_ece(rows, what.bins, w)
     grouping, enough = what.groups

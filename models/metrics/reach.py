@@ -27,7 +27,7 @@ def of_rows(names: Sequence[str], rows: Rows, terms: Terms, about: str) -> dict[
     if isinstance(rows, Labels):
         return _of_labels(names, rows, terms, about)
     others = [name for name in names if name not in CLOSED]
-    found = bootstrap.of_metrics(others, rows, terms.draws, terms.confidence, terms.seed, about)
+    found = bootstrap.of_metrics(others, rows, terms.draws, terms.confidence, terms.seed, about, terms.beta)
     return found | {name: CLOSED[name](rows, terms) for name in names if name in CLOSED}
 
 
@@ -69,8 +69,9 @@ def _of_numbers(names: Sequence[str], rows: Numbers, terms: Terms, about: str) -
 
 
 def _of_labels(names: Sequence[str], rows: Labels, terms: Terms, about: str) -> dict[str, Interval]:
-    smooth = [name for name in names if name in labels.SMOOTH and name != "subset_accuracy"]
-    made = {name: labels.SMOOTH[name](rows) for name in smooth}
+    known = labels.smooth(terms.beta)
+    smooth = [name for name in names if name in known and name != "subset_accuracy"]
+    made = {name: known[name](rows) for name in smooth}
     fewest = {name: rows.fewest(name) for name in smooth}
     found = of_measures(made, len(rows), fewest, terms.draws, terms.confidence, terms.seed, about)
     if "subset_accuracy" in names:

@@ -27,9 +27,10 @@ from models.metrics.fairness import (
 from models.metrics.labels import Labels
 from models.metrics.names import BY_NAME, by_group_for, names_for, overall_for
 from models.metrics.numbers import Numbers
-from models.metrics.ordered import FROM_DECISIONS
+from models.metrics.ordered import from_decisions
 from models.metrics.ranking import FROM_RANKING, rankings
 from models.metrics.scored import Bools, Floats, Grouping, Scored
+from models.metrics.terms import BETA
 
 KINDS: tuple[Kind, ...] = ("selection_rate", "true_positive_rate", "false_positive_rate")
 
@@ -42,18 +43,19 @@ def score_all(
     weights: ArrayLike | None = None,
     bins: int = 15,
     evidence: Evidence | None = None,
+    beta: float = BETA,
 ) -> dict[str, float | None]:
     """All metrics of a target of classes by name; None where one is not defined.
 
     labels, decisions [n] class ids; probabilities [n, C]; group ids [n] per attribute; weights [n], one each without.
     A comparison of groups takes the worst attribute; groups with fewer rows than `evidence` asks for are left out of it
-    (by default a single row is enough), and without two groups that can be compared it is None.
+    (by default a single row is enough), and without two groups that can be compared it is None. `beta` is that of F-beta.
     """
     scored = Scored.of(labels, decisions, probabilities)
     row = None if weights is None else np.asarray(weights, dtype=np.float64)
     if row is not None and (row.shape != (len(scored),) or not np.isfinite(row).all() or (row < 0).any()):
         raise InputError(f"weights must be {len(scored)} finite numbers of at least 0.")
-    return score_rows(scored, groups_by_attribute, row, bins, evidence)
+    return score_rows(scored, groups_by_attribute, row, bins, evidence, beta)
 
 
 def score_rows(
@@ -62,9 +64,10 @@ def score_rows(
     weights: Floats | None = None,
     bins: int = 15,
     evidence: Evidence | None = None,
+    beta: float = BETA,
 ) -> dict[str, float | None]:
     """All metrics of scored rows of any kind of target, as `score_all` gives those of classes."""
-    values = overall(rows, weights, bins)
+    values = overall(rows, weights, bins, beta)
     by_attribute = [
         compare_groups(rows, grouping_of_ids(name, ids, len(rows)), evidence or Evidence(), weights, bins)
         for name, ids in groups_by_attribute.items()
@@ -77,18 +80,18 @@ def score_rows(
 
 
 def overall(
-    scored: Scored | Labels | Numbers, weights: Floats | None = None, bins: int = 15
+    scored: Scored | Labels | Numbers, weights: Floats | None = None, bins: int = 15, beta: float = BETA
 ) -> dict[str, float | None]:
     """The metrics over all rows, by name; None where one is not defined."""
     if isinstance(scored, Numbers):
         return {name: _number(of_numbers.MEASURES[name](scored)(weights)) for name in overall_for(scored.task)}
     if isinstance(scored, Labels):
-        found = {name: _number(measure(scored)(weights)) for name, measure in of_labels.MEASURES.items()}
+        found = {name: _number(measure(scored)(weights)) for name, measure in of_labels.measures(beta).items()}
         found["ece"] = _number(of_labels.mean_ece(scored, bins, weights))
         return {name: found[name] for name in overall_for(scored.task)}
     confusion = confusion_matrix(scored.labels, scored.decisions, scored.classes, weights)
     known = overall_for(scored.task)
-    values = {name: _number(formula(confusion)) for name, formula in FROM_DECISIONS.items() if name in known}
+    values = {name: _number(formula(confusion)) for name, formula in from_decisions(beta).items() if name in known}
     sums = [ranking.sums(weights) for ranking in rankings(scored)]
     for name, area in FROM_RANKING.items():
         values[name] = _number(float(np.mean([area(*pair) for pair in sums])))

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from models.metrics.names import EVERY, EVERY_UP, compares_groups
+from models.metrics.terms import BETA
 from tasks.params.section import Count, Fraction, Section
 
 
@@ -19,6 +20,11 @@ class Evaluate(Section):
     evidence_per_class: Count = Field(10, description="… or with fewer test rows of a class that the figure needs.")
     intersections: bool = Field(True, description="Whether groups of several attributes at once are looked at as well.")
     calibration_bins: Annotated[int, Field(ge=2)] = Field(15, description="Bins of the calibration error.")
+    beta: Annotated[float, Field(ge=0.01, le=100)] = Field(
+        BETA,
+        description="How many times as much as precision recall counts in the metric `f_beta`, wherever it is named: below 1 "
+        "a false alarm weighs more than a miss.",
+    )
 
 
 class Rule(Section):

@@ -107,7 +107,12 @@ def _note(first: Record, second: Record, left_out: int | None) -> str:
 def _difference(metric: str, grouping: Grouping | None, later: Scores, earlier: Scores, terms: Terms) -> dict[str, Any]:
     counted = Counted.of(later.scored, grouping, terms) if grouping is not None else None
     what = Comparison(
-        metric, terms.bins, grouping, counted.masks if counted else None, counted.enough if counted else None
+        metric,
+        terms.bins,
+        grouping,
+        counted.masks if counted else None,
+        counted.enough if counted else None,
+        terms.beta,
     )
     attribute = grouping.name if grouping is not None else None
     rng = generator(terms.seed, "paired", attribute or "", metric)

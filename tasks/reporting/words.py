@@ -12,6 +12,7 @@ MEANINGS: dict[str, str] = {
     "accuracy": "Share of rows whose class was decided correctly.",
     "balanced_accuracy": "Mean over the classes of the share found: a rare class counts as much as a common one.",
     "macro_f1": "Mean over the classes of F1, the harmonic mean of precision and recall.",
+    "f_beta": "F-beta of the positive class (of several classes or labels their mean): recall counts `evaluate.beta` times as much as precision.",
     "g_mean": "Geometric mean of the recalls: near zero as soon as one class is missed.",
     "mcc": "Correlation of decisions and truth: 1 is perfect, 0 is chance.",
     "roc_auc": "Chance that a random positive row gets a higher score than a random negative one.",

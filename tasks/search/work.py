@@ -212,7 +212,9 @@ def _interval(scored: Rows, valid: Split, setting: Setting) -> tuple[float | Non
     """The interval of the objective; of a comparison of groups, that of the attribute that compares worst."""
     evaluate, classes, name = setting.evaluate, setting.schema.target.counted, setting.objective
     evidence = Evidence(evaluate.evidence_rows, evaluate.evidence_per_class)
-    terms = Figures(evaluate.confidence, evaluate.bootstrap, evaluate.calibration_bins, evidence, setting.seed)
+    terms = Figures(
+        evaluate.confidence, evaluate.bootstrap, evaluate.calibration_bins, evidence, setting.seed, evaluate.beta
+    )
     if not compares_groups(name):
         figure = overall_figures(scored, classes, terms, [name])[name]
         return figure.low, figure.high

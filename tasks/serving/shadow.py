@@ -135,11 +135,11 @@ def _beside(entries: pd.DataFrame, truth: Truth, target: Target) -> Rows:
 
 
 def _values(scored: Sequence[Rows], name: str, terms: Terms) -> dict[str, float | None]:
-    old, new = (overall(one, bins=terms.bins)[name] for one in scored)
+    old, new = (overall(one, bins=terms.bins, beta=terms.beta)[name] for one in scored)
     if old is None or new is None:
         return {"champion": old, "challenger": new, "value": None, "low": None, "high": None}
     rng = generator(terms.seed, "shadow", name)
-    what = Comparison(name, bins=terms.bins)
+    what = Comparison(name, bins=terms.bins, beta=terms.beta)
     value, interval = paired_difference(what, scored[1], scored[0], terms.draws, terms.confidence, rng)
     return {"champion": old, "challenger": new, "value": value, "low": interval.low, "high": interval.high}
 

@@ -69,6 +69,14 @@ def test_a_drift_of_a_feature_asks_for_a_retraining_and_is_named(champion, loans
     assert look(champion, rows.assign(code="1"), psi=100)["action"] == "none"
 
 
+def test_later_rows_are_judged_by_the_f_beta_that_the_champion_was_judged_by(champion, loans):
+    part = partition_of("later", loans(1500, 250), champion.predictor)
+    policy = Monitor(metric="f_beta", psi=0.05)
+    first, other = (examine(champion, part, policy, replace(TERMS, beta=beta)) for beta in (2.0, 0.5))
+    assert first == other, "whatever the parameters have come to say"
+    assert first["reference"]["f_beta"] == champion.evaluation["overall"]["f_beta"]["value"]
+
+
 def test_labels_that_turn_ask_for_a_retraining_although_no_row_looks_different(champion, loans):
     rows = loans(1500, 400)
     turned = rows.assign(default=np.where(rows["default"] == "yes", "no", "yes"))

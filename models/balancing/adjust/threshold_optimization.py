@@ -143,7 +143,7 @@ class ThresholdFBeta(ThresholdOptimization):
     formula: ClassVar[str] = (
         "decide z_1 - z_0 > h, h maximizing (1 + beta^2) TP / ((1 + beta^2) TP + beta^2 FN + FP) on calibration rows"
     )
-    claim: ClassVar[Claim] = Claim("raises F-beta", "rare_positive", "f1")
+    claim: ClassVar[Claim] = Claim("raises F-beta", "rare_positive", "f2", values={"beta": 2.0})
 
     def measure(self) -> Metric:
         """F-beta."""

@@ -92,7 +92,9 @@ class UncertaintyBoundary(Adjuster):
         2023,
         "arXiv:2311.11723",
     )
-    claim: ClassVar[Claim] = Claim("finds more of the rare class at a wanted precision", "rare_positive", "f1")
+    claim: ClassVar[Claim] = Claim(
+        "finds more of the rare class at a wanted precision", "rare_positive", "f0.5", models=3
+    )
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:
         """Inner edges of the levels [L - 1] (infinite: not reached), and the threshold on the margin of each level [L]."""

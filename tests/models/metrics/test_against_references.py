@@ -9,8 +9,11 @@ import sklearn.metrics as sklearn
 from imblearn.metrics import geometric_mean_score
 
 from models.metrics.classification import confusion_matrix, f1, precision, recall
+from models.metrics.figures import Terms, overall_figures
 from models.metrics.names import METRICS
+from models.metrics.paired import Comparison, paired_difference
 from models.metrics.score import score_all
+from models.metrics.scored import Scored
 
 
 def random_rows(seed: int, classes: int, rows: int = 400, ties: bool = False):
@@ -42,6 +45,7 @@ def test_overall_metrics_are_those_of_scikit_learn_and_imbalanced_learn(seed, cl
         "accuracy": sklearn.accuracy_score(y, d, **kept),
         "balanced_accuracy": sklearn.balanced_accuracy_score(y, d, **kept),
         "macro_f1": sklearn.f1_score(y, d, average="macro", **kept),
+        "f_beta": sklearn.fbeta_score(y, d, beta=2, average="binary" if classes == 2 else "macro", **kept),
         "mcc": sklearn.matthews_corrcoef(y, d, **kept),
         "worst_class_recall": sklearn.recall_score(y, d, average=None, **kept).min(),
         "log_loss": sklearn.log_loss(y, p, labels=range(classes), **kept),
@@ -99,6 +103,21 @@ def test_recall_precision_and_f1_of_each_class(classes):
     for ours, theirs in zip((precision(confusion), recall(confusion), f1(confusion)), expected, strict=False):
         np.testing.assert_allclose(ours, theirs)
     np.testing.assert_array_equal(confusion, sklearn.confusion_matrix(y, d, labels=range(classes)))
+
+
+@pytest.mark.parametrize(("beta", "classes"), [(0.5, 2), (1.0, 3), (3.0, 2)])
+def test_f_beta_is_that_of_scikit_learn_for_any_beta(beta, classes):
+    y, d, p, *_ = random_rows(2, classes)
+    expected = sklearn.fbeta_score(y, d, beta=beta, average="binary" if classes == 2 else "macro")
+    assert score_all(y, d, p, {}, beta=beta)["f_beta"] == pytest.approx(expected)
+    what, other = Comparison("f_beta", beta=beta), Scored.of(y, np.zeros_like(y), p)
+    value, found = paired_difference(what, Scored.of(y, d, p), other, 200, 0.95, np.random.default_rng(0))
+    never = sklearn.fbeta_score(y, 0 * y, beta=beta, average="binary" if classes == 2 else "macro", zero_division=0)
+    assert value == pytest.approx(expected - never)
+    assert found.low < value < found.high
+    figure = overall_figures(Scored.of(y, d, p), range(classes), Terms(draws=100, beta=beta), ["f_beta"])["f_beta"]
+    assert figure.value == pytest.approx(expected)
+    assert figure.low < figure.value < figure.high
 
 
 def test_whole_weights_count_as_repeated_rows():

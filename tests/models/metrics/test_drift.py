@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from models.metrics.classification import FROM_CONFUSION, confusion_matrix
+from models.metrics.classification import confusion_matrix, from_confusion
 from models.metrics.drift import Drift, chi_squared, corrected, drift, drifts, smirnov, stability_index
 from models.metrics.estimated import estimates, expected_confusion
 from models.metrics.profile import KNOTS, Categories, Numbers, profile_of
@@ -138,8 +138,8 @@ def test_with_calibrated_probabilities_the_estimate_is_what_the_labels_will_say(
     labels, decisions = (rng.random(4000) < p).astype(int), (p > 0.15).astype(int)
     found = estimates(decisions, np.stack([1 - p, p], 1), 0.95, rng, draws=200)
     confusion = confusion_matrix(labels, decisions, 2)
-    for name in ("accuracy", "balanced_accuracy", "macro_f1", "mcc"):
-        assert found[name].low < FROM_CONFUSION[name](confusion) < found[name].high, name
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "f_beta", "mcc"):
+        assert found[name].low < from_confusion(2.0)[name](confusion) < found[name].high, name
     # Certain of what is wrong half of the time: the estimate cannot know.
     sure = np.stack([1.0 - decisions, decisions], 1)
     assert estimates(decisions, sure, 0.95, rng, draws=50)["accuracy"].value == 1

@@ -62,6 +62,7 @@ def test_labels_are_those_of_scikit_learn():
     found = overall(LABELS)
     decided = LABELS.decided
     assert found["macro_f1"] == pytest.approx(sk.f1_score(CARRIED, decided, average="macro"))
+    assert found["f_beta"] == pytest.approx(sk.fbeta_score(CARRIED, decided, beta=2, average="macro"))
     assert found["subset_accuracy"] == pytest.approx(sk.accuracy_score(CARRIED, decided))
     assert found["hamming_loss"] == pytest.approx(sk.hamming_loss(CARRIED, decided))
     assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(CARRIED, CHANCES, average="macro"))

@@ -32,6 +32,7 @@ def test_by_hand():
         "balanced_accuracy": (2 / 3 + 4 / 5) / 2,
         "g_mean": math.sqrt(2 / 3 * 4 / 5),
         "macro_f1": (4 / 6 + 8 / 10) / 2,
+        "f_beta": 5 * 2 / (5 * 2 + 4 * 1 + 1),
         "mcc": (2 * 4 - 1 * 1) / math.sqrt(3 * 3 * 5 * 5),
         "worst_class_recall": 2 / 3,
         "roc_auc": (5 + 5 + 3) / 15,  # negatives below each positive: .9 and .8 have all five, .3 has .2, .1 and .1
@@ -78,7 +79,7 @@ def test_an_absent_class_leaves_undefined_what_needs_it():
     found = score_all([0, 0, 0], [0, 1, 0], two([0.1, 0.6, 0.2]), {"sex": [0, 1, 1]})
     undefined = {name for name, value in found.items() if value is None}
     assert undefined == {
-        "balanced_accuracy", "macro_f1", "g_mean", "mcc", "roc_auc", "average_precision", "worst_class_recall",
+        "balanced_accuracy", "macro_f1", "f_beta", "g_mean", "mcc", "roc_auc", "average_precision", "worst_class_recall",
         "equal_opportunity_difference", "equalized_odds_difference", "equalized_odds_ratio",
     }  # fmt: skip
     assert found["accuracy"] == pytest.approx(2 / 3)
