@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
-from models.balancing.component import Adjuster, Component, GradientTransform, Surveying, WeightAdjuster
+from models.balancing.component import Adjuster, Component, GradientTransform, Loss, Surveying, WeightAdjuster
 from models.errors import InputError
 
 if TYPE_CHECKING:
@@ -146,4 +146,5 @@ def cautions(recipe: Recipe) -> tuple[str, ...]:
 def favours_rare(recipe: Recipe) -> bool:
     """Whether training or its table already makes up for the class frequencies, so that no threshold needs to."""
     balanced = recipe.resample is not None and not recipe.resample.rehearses
-    return balanced or bool(_correcting(recipe, len(recipe.phases) - 1))
+    correcting = _correcting(recipe, len(recipe.phases) - 1)
+    return balanced or any(not (isinstance(part, Loss) and part.ranks) for part in correcting)

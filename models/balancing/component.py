@@ -213,6 +213,8 @@ class Loss(Learning):
 
     slot: ClassVar[Slot] = "loss"
     set_level: ClassVar[bool] = False
+    ranks: ClassVar[bool] = False
+    """Whether it learns the order of the rows alone: where in the scores a class ends is left to chance."""
 
     def init(self, statistics: Statistics) -> State:
         """Constants made from the counts of the training rows, e.g. weights or margins per class."""

@@ -24,6 +24,9 @@ def named(methods):
         ({"loss": "balanced_softmax", "adjust": "prior_threshold"}, ("prior_threshold", "balanced_softmax", "win twice")),
         ({"loss": "balanced_softmax", "adjust": "logit_adjustment"}, ("logit_adjustment", "balanced_softmax", "win twice")),
         ({"schedule": "crt", "adjust": "prior_threshold"}, ("prior_threshold", "class_balanced_sampling", "win twice")),
+        ({"loss": "g_mean_loss", "adjust": "prior_threshold"}, ("prior_threshold", "g_mean_loss", "win twice")),
+        ({"loss": "balanced_accuracy_loss", "adjust": "logit_adjustment"}, ("logit_adjustment", "balanced_accuracy_loss", "win twice")),
+        ({"loss": "auc_margin", "adjust": "prior_threshold"}, ("prior_threshold", "auc_margin", "win twice")),
         ({"adjust": ["nearest_class_mean", "prior_threshold"]}, ("prior_threshold", "nearest_class_mean", "win twice")),
         ({"adjust": ["balanced_equalized_odds", "prior_threshold"]}, ("prior_threshold", "balanced_equalized_odds", "undoes")),
         ({"adjust": ["prior_threshold", "logit_adjustment"]}, ("logit_adjustment", "prior_threshold", "undoes")),
@@ -47,6 +50,7 @@ def test_what_cannot_act_together_is_named_with_the_reason(spec, said):
     "spec",
     [
         {"loss": "balanced_softmax", "adjust": ["bias_corrected_temperature", "prior_threshold"]},
+        {"loss": "auc_margin", "adjust": ["bias_corrected_temperature", "prior_threshold"]},
         {"resample": "random_over", "adjust": "prior_threshold"},
         {"loss": "ldam", "schedule": "drw", "adjust": "logit_adjustment"},
         {"adjust": ["prior_threshold", "balanced_equalized_odds"]},
@@ -88,7 +92,9 @@ def test_one_correction_is_no_reason_to_warn():
 def test_what_favours_rare_classes_already():
     assert all(favours_rare(parse(s)) for s in ("balanced_softmax", "smote", "drw", "crt", "class_balanced_sampling"))
     assert all(favours_rare(parse(s)) for s in ("self_paced", "multiplicative_adjustment"))
+    assert favours_rare(parse("g_mean_loss"))
     assert not any(favours_rare(parse(s)) for s in ("none", "focal", "mixup", "group_dro", "prior_threshold"))
+    assert not favours_rare(parse("auc_margin")), "it says nothing of where a class ends"
 
 
 # --- what methods declare ---
@@ -149,24 +155,48 @@ def test_a_sampler_that_corrects_the_prior_ends_with_classes_drawn_more_alike(me
         assert 0.06 < shares[2] < 1 / 3
 
 
-@named([m for m in catalogue().values() if issubclass(m, Loss) and m.corrects_prior == "wholly"])
-def test_a_loss_that_corrects_the_prior_wholly_leaves_even_probabilities_where_inputs_tell_nothing(method):
-    given = case(method, rows=64)
-    counts = given.statistics.class_counts
-    labels = torch.repeat_interleave(torch.arange(given.classes), counts.long())
-    part = method.build({})
-    state = part.init(given.statistics)
-    logits = torch.zeros(given.classes, requires_grad=True)
-    targets = torch.nn.functional.one_hot(labels, given.classes).float()
-    batch = given.batch._replace(targets=targets, labels=labels, weights=torch.ones(len(labels)))
-    optimizer = torch.optim.LBFGS([logits], max_iter=100)
+INPUTS = torch.tensor([[0.7, 0.3], [0.4, 0.6]])  # the share of each class that has the first input, and the second
 
-    def closure():
+
+def _learned(method: type[Loss], counts: torch.Tensor, steps: int = 300) -> torch.Tensor:
+    """The probability of class 1 of each of two inputs [2] that the loss comes to, from these counts of the two classes."""
+    cells = counts[:, None] * INPUTS
+    statistics = Statistics(counts, counts.sum(None, keepdim=True), counts[:, None], int(counts.sum()), task="binary")
+    targets = torch.eye(2).repeat_interleave(2, 0)
+    seen = case(method, rows=4).batch._replace(
+        targets=targets, labels=targets.argmax(1), weights=cells.ravel(), groups=torch.zeros(4, dtype=torch.long)
+    )
+    part, logits = method.build({}), torch.zeros(2, 2, requires_grad=True)
+    own = {k: v.requires_grad_() for k, v in part.parameters(statistics, 1, torch.Generator()).items()}
+    state = part.init(statistics)
+    optimizer = torch.optim.Adam([logits, *own.values()], lr=0.03)
+    for _ in range(steps):
+        said = logits.repeat(2, 1)
+        losses = part.losses({**state, **own}, said, seen, torch.tensor(1.0))
+        loss = losses if part.set_level else (losses * seen.weights).sum() / seen.weights.sum()
         optimizer.zero_grad()
-        loss = part.losses(state, logits.expand(len(labels), -1), batch, torch.tensor(1.0)).mean()
         loss.backward()
-        return loss
+        optimizer.step()
+        state = {
+            k: v
+            for k, v in part.advance({**state, **own}, said.detach(), seen, torch.tensor(1.0)).items()
+            if k in state
+        }
+    return torch.softmax(logits.detach(), -1)[:, 1]
 
-    optimizer.step(closure)
-    found = torch.softmax(logits.detach(), -1)
-    torch.testing.assert_close(found, torch.full_like(found, 1 / given.classes), atol=0.02, rtol=0)
+
+@named([m for m in catalogue().values() if issubclass(m, Loss) and m.corrects_prior == "wholly"])
+def test_a_loss_that_corrects_the_prior_wholly_learns_the_same_whatever_the_class_frequencies(method):
+    found = [_learned(method, torch.tensor(counts)) for counts in ((100.0, 100.0), (95.0, 5.0))]
+    if method.ranks:
+        found = [p - p.mean() for p in found]
+    else:
+        assert all((p > 0.5).tolist() == [False, True] for p in found), "the class of which the input is more typical"
+    torch.testing.assert_close(found[0], found[1], atol=0.02, rtol=0)
+
+
+def test_plain_training_and_f_beta_do_learn_the_class_frequencies():
+    for name in ("none", "f_beta_loss"):
+        even, rare = (_learned(catalogue()[name], torch.tensor(counts)) for counts in ((100.0, 100.0), (95.0, 5.0)))
+        assert (even > 0.5).tolist() == ([False, True] if name == "none" else [True, True])
+        assert not torch.allclose(even, rare, atol=0.05)

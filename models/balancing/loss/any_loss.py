@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from models.balancing.component import Claim, Loss, Source, State, Task, hyper
+from models.balancing.component import Claim, Correction, Loss, Source, State, Task, hyper
 from models.data import Batch
 
 SOURCE = Source(
@@ -78,11 +78,16 @@ class FBetaLoss(Loss):
 
 @dataclass(frozen=True)
 class BalancedAccuracyLoss(Loss):
-    """1 minus the soft balanced accuracy."""
+    """1 minus the soft balanced accuracy.
+
+    Each rate is a mean over one class: what is least calls a row positive where its inputs are likelier among positives than
+    among negatives, however many there are of either.
+    """
 
     name: ClassVar[str] = "balanced_accuracy_loss"
     formula: ClassVar[str] = "L = 1 - (TPR + TNR) / 2 of soft counts, decision 1 / (1 + e^(-73 (p - 1/2)))"
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
+    corrects_prior: ClassVar[Correction] = "wholly"
     set_level: ClassVar[bool] = True
     source: ClassVar[Source] = SOURCE
     claim: ClassVar[Claim] = Claim(
@@ -97,11 +102,16 @@ class BalancedAccuracyLoss(Loss):
 
 @dataclass(frozen=True)
 class GMeanLoss(Loss):
-    """1 minus the soft geometric mean of the two recalls."""
+    """1 minus the soft geometric mean of the two recalls.
+
+    Each recall is a mean over one class: what is least calls a row positive where its inputs are likelier among positives, by
+    the ratio of the two recalls, however many there are of either.
+    """
 
     name: ClassVar[str] = "g_mean_loss"
     formula: ClassVar[str] = "L = 1 - sqrt(TPR TNR) of soft counts, decision 1 / (1 + e^(-73 (p - 1/2)))"
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
+    corrects_prior: ClassVar[Correction] = "wholly"
     set_level: ClassVar[bool] = True
     source: ClassVar[Source] = SOURCE
     claim: ClassVar[Claim] = Claim("raises the metric that it approximates, the G-mean", "rare_positive", "g_mean")

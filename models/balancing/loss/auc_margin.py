@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.balancing.component import Claim, Loss, Source, State, Task, hyper
+from models.balancing.component import Claim, Correction, Loss, Source, State, Task, hyper
 from models.data import Batch, Statistics
 
 
@@ -32,6 +32,9 @@ class AUCMargin(Loss):
     """AUCM: a and b, the centres of both classes' scores, descend with the net; the dual ascends and stays >= 0.
 
     The score is the probability of class 1. The loss ranks and does not calibrate: put a calibrating adjuster beside it.
+    Its means are of one class each, and with q the probability of class 1 if both classes were equally frequent the best
+    score is h = b - d + q (a - b + 2 d): it rises with q, whatever the class frequencies are, and adding a number to h, a and
+    b changes nothing, so that half of it is no threshold.
     """
 
     margin: float | Tensor = hyper(1.0, 0.3, 1.0, minimum=0.0, maximum=2.0)
@@ -42,6 +45,8 @@ class AUCMargin(Loss):
         "min_(w,a,b) max_(d>=0) E[(h-a)^2|+] + E[(h-b)^2|-] + 2 d (m + E[h|-] - E[h|+]) - d^2, times p (1-p)"
     )
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
+    corrects_prior: ClassVar[Correction] = "wholly"
+    ranks: ClassVar[bool] = True
     source: ClassVar[Source] = Source(
         "Large-scale Robust Deep AUC Maximization: A New Surrogate Loss and Empirical Studies on Medical Image Classification",
         "Z. Yuan, Y. Yan, M. Sonka, T. Yang",
