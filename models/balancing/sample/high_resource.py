@@ -23,7 +23,10 @@ def high_resource(group_counts: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class HighResource(Sampler):
-    """Rows of groups above the mean size, alike: the first part of `high_resource_first`."""
+    """Rows of groups above the mean size, alike: the first part of `high_resource_first`.
+
+    Validation rows of these groups choose the epoch; where there are none, all validation rows do, alike.
+    """
 
     name: ClassVar[str] = "high_resource"
     formula: ClassVar[str] = "p(row) ~ [n_g >= n / G]"
@@ -40,3 +43,9 @@ class HighResource(Sampler):
         """Probability of each row [n]."""
         raw = high_resource(statistics.group_counts)[groups].float()
         return raw / raw.sum()
+
+    def judged(self, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
+        """Validation rows of the large groups alone, unless there are none."""
+        if not bool(high_resource(statistics.group_counts)[groups].any()):
+            return None
+        return self.probabilities({}, labels, groups, statistics, 1.0)

@@ -135,6 +135,17 @@ def test_high_resource_groups_come_first_and_then_a_mixture():
     assert first.share == pytest.approx(0.6)
 
 
+def test_without_validation_rows_of_a_large_group_all_of_them_choose_the_epoch():
+    counts = torch.tensor([900.0, 90.0, 10.0])
+    statistics, part = (
+        Statistics(torch.tensor([1000.0]), counts, counts[None], 1000),
+        component("high_resource").build({}),
+    )
+    small, both = torch.tensor([1, 2, 2]), torch.tensor([0, 1, 0])
+    assert part.judged(small * 0, small, statistics) is None
+    close(part.judged(both * 0, both, statistics), [0.5, 0.0, 0.5])
+
+
 # --- learning curves of groups ---
 
 
