@@ -111,6 +111,10 @@ class Batch(NamedTuple):
 class Statistics(NamedTuple):
     """Counts over the training rows: per class [C], per group [G], per class and group [C, G]; rows is their number.
 
+    Where rows have weights of their own a row counts as its weight over the mean weight: training weighs its loss so, and what
+    makes up for class frequencies must know those that the loss sees. A row of weight 2 is two rows, and the counts sum to
+    `rows`.
+
     Classes are what rows are balanced by, as in `Split`: classes, bins of the number, or rarest labels (the first one:
     no label). `label_counts` [L] are the rows that carry each of several labels, [0] for the other tasks; `centres` [C]
     the mean standardized number of each bin, [0] for the other tasks.
@@ -156,18 +160,34 @@ class Statistics(NamedTuple):
         labelled = split.labels >= 0
         if not bool(labelled.all()):
             split = split.take(torch.nonzero(labelled).squeeze(1))
-        cells = torch.bincount(
-            split.labels * split.group_count + split.groups, minlength=split.classes * split.group_count
-        )
-        table = cells.reshape(split.classes, split.group_count).float()
+        shares = _shares(split.weights)
+        cells = _summed(split.labels * split.group_count + split.groups, shares, split.classes * split.group_count)
+        table = cells.reshape(split.classes, split.group_count)
         counts = table.sum(1)
         nothing = counts.new_zeros(0)
-        carried = split.values.sum(0) if split.task == "multilabel" else nothing
+        values = split.values if shares is None else (split.values.double().cpu() * shares[:, None]).to(split.values)
+        carried = values.sum(0) if split.task == "multilabel" else nothing
         centres = nothing
         if split.task == "regression":
-            total = counts.new_zeros(split.classes).index_add_(0, split.labels, split.values[:, 0])
-            centres = total / counts.clamp(min=1)
+            total = counts.new_zeros(split.classes).index_add_(0, split.labels, values[:, 0])
+            centres = total / torch.where(counts > 0, counts, 1)
         return Statistics(counts, table.sum(0), table, len(split), split.task, carried, centres)
+
+
+def _shares(weights: Tensor) -> Tensor | None:
+    """What each row counts as [n], float64 on the CPU, of mean 1; None where all rows count alike."""
+    if not len(weights) or bool((weights == weights[0]).all()):
+        return None
+    weights = weights.double().cpu()
+    return weights * (len(weights) / weights.sum())
+
+
+def _summed(keys: Tensor, shares: Tensor | None, size: int) -> Tensor:
+    """Rows of each key, or what they count as, [size] float32."""
+    if shares is None:
+        return torch.bincount(keys, minlength=size).float()
+    # On the CPU, where the order of the additions is always the same.
+    return torch.bincount(keys.cpu(), shares, size).float().to(keys.device)
 
 
 def targets_of(labels: Tensor, values: Tensor, classes: int, task: Task) -> Tensor:

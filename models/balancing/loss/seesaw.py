@@ -81,5 +81,5 @@ class Seesaw(OneClassARow):
         return seesaw(logits, batch.labels, batch.targets, state["seen"], self.mitigation, self.compensation)
 
     def advance(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> State:
-        """Count the batch's rows."""
-        return {**state, "seen": state["seen"] + batch.targets.sum(0)}
+        """Count the batch's rows, each by its weight."""
+        return {**state, "seen": state["seen"] + (batch.targets * batch.weights[:, None]).sum(0)}

@@ -101,7 +101,7 @@ class SubclassBalancing(Regularizer):
         if due <= int(state["refreshed"]):
             return state
         seen = view.train()
-        counts = subclass_counts(view.statistics.class_counts)
+        counts = subclass_counts(torch.bincount(seen.labels, minlength=view.statistics.classes))
         subclass, scatter = state["subclass"].clone(), torch.ones_like(state["scatter"])
         for label, count in enumerate(counts):
             rows = torch.nonzero(seen.labels == label).squeeze(1)
