@@ -12,9 +12,9 @@ from models.data import Statistics
 
 @dataclass(frozen=True)
 class GroupTemperature(Sampler):
-    """Group g is drawn by n_g^(1/T), its rows alike; 1 draws rows alike, a large T groups alike."""
+    """Group g is drawn by n_g^(1/T), its rows alike; 1 draws rows alike, a large T groups alike, and 5 is the paper's."""
 
-    temperature: float | Tensor = hyper(2.0, 1.2, 20.0, log=True, minimum=1.0, maximum=1e6)
+    temperature: float | Tensor = hyper(5.0, 1.2, 20.0, log=True, minimum=1.0, maximum=1e6)
 
     name: ClassVar[str] = "group_temperature"
     formula: ClassVar[str] = "p(group g) ~ n_g^(1/T), its rows alike"
