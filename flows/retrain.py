@@ -15,6 +15,7 @@ from prefect.context import TaskRunContext
 from prefect.states import Completed
 
 from flows import artifacts
+from flows.asked import NOTHING, Asked, settings_of
 from flows.outcome import ModelRefusedError, read_outcome
 from flows.pipeline import STEPS
 from flows.run import Run, opened
@@ -88,17 +89,24 @@ register = stage_task("register")
 
 @flow(name="retrain", persist_result=False, validate_parameters=True)
 def retrain(
+    params: Asked = NOTHING,
     params_file: str | None = None,
     overrides: dict[str, Any] | list[str] | None = None,
     wait: bool = False,
 ) -> State[Any]:
     """Retrain in the current working copy; what is up to date is skipped.
 
-    `params_file` and `overrides` ({"search.budget.trials": 8}, or ["search.budget.trials=8"]) change params.yaml for this run alone.
-    With `wait`, a run that finds another one at work waits for it.
+    The sections of `params`, a file and `overrides` change params.yaml for this run alone.
+
+    Args:
+        params_file: A YAML file on the worker's machine with what differs from params.yaml; what stands above goes before it.
+        overrides: The same by names of keys: {"search.budget.trials": 8}, or ["search.budget.trials=8"]. They go before all else.
+        wait: Wait for another run in the same working copy, in the place of being refused.
     """
     try:
-        with opened(Path.cwd(), as_settings(overrides), Path(params_file) if params_file else None, wait) as run:
+        with opened(
+            Path.cwd(), as_settings(params, overrides), Path(params_file) if params_file else None, wait
+        ) as run:
             if run.due:
                 run.check()
             with turn(run.chosen.params.model_name):
@@ -128,8 +136,7 @@ def refused(error: RefusedError) -> State[Any]:
     return State(type=StateType.FAILED, name="Refused", message=str(error), data=error)
 
 
-def as_settings(overrides: dict[str, Any] | list[str] | None) -> Settings:
-    """The flow's `overrides` as pairs of key and value."""
-    if isinstance(overrides, dict):
-        return tuple(overrides.items())
-    return parse_settings(overrides or ())
+def as_settings(params: Asked, overrides: dict[str, Any] | list[str] | None) -> Settings:
+    """The flow's `params` and `overrides` as pairs of key and value; the later ones win."""
+    named = tuple(overrides.items()) if isinstance(overrides, dict) else parse_settings(overrides or ())
+    return (*settings_of(params), *named)

@@ -109,7 +109,14 @@ def test_a_worker_runs_the_deployments_and_a_run_by_hand_meets_them(served: Any)
     assert [s["active"] for s in deployed["monitor/hourly"]["schedules"]] == [False]
     assert deployed["retrain/on-demand"]["schedules"] == []
 
-    prefect(served, "deployment", "run", "retrain/on-demand", "--params", '{"overrides": {"seed": 3}}')
+    # Every parameter has a field of its own, and the server refuses what does not fit before anything runs.
+    asked = deployed["retrain/on-demand"]["parameter_openapi_schema"]["properties"]["params"]["properties"]
+    assert asked["search"]["properties"]["budget"]["properties"]["trials"]["minimum"] == 2
+    wrong = served.prefect("deployment", "run", "retrain/on-demand", "--param", 'params={"search": {"rounds": 0}}')
+    assert wrong.returncode == 1
+    assert "'params.search.rounds'" in wrong.stdout + wrong.stderr
+    assert "less than the minimum of 1" in " ".join((wrong.stdout + wrong.stderr).split())
+    prefect(served, "deployment", "run", "retrain/on-demand", "--param", 'params={"seed": 3}')
     hold = served.hold("split")
     worker = served.begin_prefect("worker", "start", "--pool", "equipoise", "--run-once")
     served.wait_for("split")
