@@ -22,7 +22,6 @@ from typing import Any
 import torch
 from sklearn.metrics import log_loss, roc_auc_score
 
-from benchmarks.gpu import on_gpu
 from benchmarks.memory import peak_memory
 from benchmarks.population_profile import profiled
 from benchmarks.searched import Prepared, prepared
@@ -214,13 +213,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ),
         *(Row(f"{name}: peak memory", values, "MiB", **_limit(name, process)) for name, values in memory.items()),
         Row("one population's process: peak memory", process, "MiB"),
-        *on_gpu(),
     ]
     publish(
         "population",
         f"{given.configurations} configurations of an MLP 256-256, {given.epochs} epochs, {rows.name}",
         measured_rows,
-        notes=[*_compared(figures), *_owed()],
+        notes=_compared(figures),
         command=command,
     )
 
@@ -257,12 +255,6 @@ def _compared(figures: dict[str, Figures]) -> list[str]:
         )
     notes.append("Memory of this process and all that descend from it, pages that several have mapped counted once.")
     return notes
-
-
-def _owed() -> list[str]:
-    if torch.cuda.is_available():
-        return []
-    return ["No GPU here: 256 members on a GPU, the share of matrix products and member-rows/s are still owed."]
 
 
 if __name__ == "__main__":

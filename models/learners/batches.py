@@ -5,8 +5,9 @@ Each member draws from its own generator, so that what it sees does not depend o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,11 @@ from models.learners.objective import Columns, acting
 
 if TYPE_CHECKING:
     from models.learners.population import Population
+
+Drawn = TypeVar("Drawn")
+
+MOST_THREADS = 8
+"""Threads that draw side by side at most: with more they wait for one another."""
 
 STEPS_PER_EPOCH = 40
 SMALLEST_BATCH = 32
@@ -35,14 +41,16 @@ def row_order(population: Population, steps: int, size: int) -> Tensor:
     p = population
     if p.active.sample is not None:
         return _drawn(p, [p.method("sample", i) for i in range(len(p.alive))], p.state["sample"], steps, size)
-    drawn = []
-    for position, member in enumerate(p.alive):
-        candidates = p.pool.candidates(position)
-        count = len(p.train) if candidates is None else len(candidates)
-        order = torch.randperm(count, generator=p.generators[member])
+    candidates = [p.pool.candidates(position) for position in range(len(p.alive))]
+
+    def draw(position: int) -> Tensor:
+        own = candidates[position]
+        count = len(p.train) if own is None else len(own)
+        order = torch.randperm(count, generator=p.generators[p.alive[position]])
         order = order.repeat(-(-steps * size // count))[: steps * size]
-        drawn.append(order if candidates is None else candidates[order])
-    return _agreed(p, torch.stack(drawn).reshape(len(p.alive), steps, size).to(p.device))
+        return order if own is None else own[order]
+
+    return _rows(p, draw, steps, size)
 
 
 def partner_rows(population: Population, steps: int, size: int) -> Tensor | None:
@@ -61,20 +69,31 @@ def _mixes_in(population: Population) -> bool:
 
 def numbers(population: Population, steps: int, size: int) -> dict[str, Tensor]:
     """What the methods of each member draw for an epoch's batches, and where images go, by `key/name`, each [P, steps, …]."""
-    p, drawn = population, []
+    p = population
     pretext, shape = p.phases[p.phase].pretext, tuple(p.train.numeric.shape[1:])
-    for member in p.alive:
+    drawing = {key: part for key, part in acting(p.active).items() if isinstance(part, (Mixer, Learning))}
+
+    def draw(position: int) -> dict[str, Tensor]:
+        generator = p.generators[p.alive[position]]
         if pretext is not None:
-            categories = p.train.categorical.shape[1]
-            drawn.append(pretext.draw_views(p.generators[member], steps, size, shape, categories))
-            continue
-        found: dict[str, Tensor] = {}
-        for key, part in acting(p.active).items():
-            if isinstance(part, (Mixer, Learning)):
-                found.update({f"{key}/{k}": v for k, v in part.draw(p.generators[member], steps, size).items()})
-        drawn.append(found)
+            return pretext.draw_views(generator, steps, size, shape, p.train.categorical.shape[1])
+        return {f"{key}/{k}": v for key, part in drawing.items() for k, v in part.draw(generator, steps, size).items()}
+
+    drawn = each(p, draw)
     made = {k: torch.stack([d[k] for d in drawn]).to(p.device) for k in drawn[0]}
     return made | image_moves(p, steps, size, _mixes_in(p))
+
+
+def each(population: Population, draw: Callable[[int], Drawn]) -> list[Drawn]:
+    """What is drawn for each member, by its position; side by side where an accelerator waits for it.
+
+    Every member has a generator of its own, so that it does not matter which draws first.
+    """
+    positions, threads = range(len(population.alive)), torch.get_num_threads()
+    if population.device.type == "cpu" or threads == 1 or len(positions) == 1:
+        return [draw(position) for position in positions]
+    with ThreadPoolExecutor(min(threads, MOST_THREADS)) as pool:
+        return list(pool.map(draw, positions))
 
 
 def columns(split: Split, rows: Tensor, guesses: State | None = None) -> Columns:
@@ -92,22 +111,43 @@ def columns(split: Split, rows: Tensor, guesses: State | None = None) -> Columns
 
 def _drawn(population: Population, samplers: Sequence[Sampler], states: State, steps: int, size: int) -> Tensor:
     """Rows drawn with each member's probabilities [P, steps, size]."""
-    p, drawn = population, []
+    p = population
     progress, split, guesses = p.epoch / p.plan.budget, p.pool.split, p.pool.guesses
+    known = [{k: v[position] for k, v in states.items()} for position in range(len(p.alive))]
+    orders, shares = [], []
     for position, (member, sampler) in enumerate(zip(p.alive, samplers, strict=True)):
-        state = {k: v[position] for k, v in states.items()}
-        order = sampler.order(state, steps, size, p.generators[member])
+        order = sampler.order(known[position], steps, size, p.generators[member])
+        orders.append(order)
         if order is None:
             labels = guesses["labels"][position] if guesses else split.labels
-            share = sampler.probabilities(state, labels, split.groups, p.statistics, progress)
+            share = sampler.probabilities(known[position], labels, split.groups, p.statistics, progress)
             if guesses:
                 share = share * (guesses["weights"][position] > 0)
-            edges = share.double().cumsum(0).cpu()
-            uniform = torch.rand(steps * size, generator=p.generators[member], dtype=torch.float64)
-            order = torch.searchsorted(edges, uniform * edges[-1], right=True).clamp(max=len(split) - 1)
+            shares.append(share.double().cumsum(0))
+    edges = iter(
+        torch.stack(shares).cpu() if shares else ()
+    )  # the host waits for the device once, not for every member
+    of_member = [next(edges) if order is None else None for order in orders]
+    places = p.pool.positions.cpu() if p.pool.positions is not None else None
+
+    def draw(position: int) -> Tensor:
+        order, edge = orders[position], of_member[position]
+        if edge is not None:
+            uniform = torch.rand(steps * size, generator=p.generators[p.alive[position]], dtype=torch.float64)
+            order = torch.searchsorted(edge, uniform * edge[-1], right=True).clamp(max=len(split) - 1)
+        assert order is not None
         order = order.cpu().reshape(-1)
-        drawn.append(order if p.pool.positions is None else p.pool.positions.cpu()[order])
-    return _agreed(p, torch.stack(drawn).reshape(len(p.alive), steps, size).to(p.device))
+        return order if places is None else places[order]
+
+    return _rows(p, draw, steps, size)
+
+
+def _rows(population: Population, draw: Callable[[int], Tensor], steps: int, size: int) -> Tensor:
+    """The rows [P, steps, size], on the device, of which `draw` gives a member's [steps * size], by its position."""
+    p = population
+    host = torch.empty(len(p.alive), steps * size, dtype=torch.long, pin_memory=p.device.type == "cuda")
+    each(p, lambda position: host[position].copy_(draw(position)))
+    return _agreed(p, host.reshape(len(p.alive), steps, size).to(p.device, non_blocking=True))
 
 
 def _agreed(population: Population, rows: Tensor) -> Tensor:

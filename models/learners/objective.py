@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from models.balancing.component import Component, Mixer, Regularizer, State
@@ -100,6 +100,8 @@ class Objective:
             part: [(n, n[len(part) + 1 :]) for n in names if n.startswith(f"{part}.")]
             for part in ("embed", "body", "classifier")
         }
+        # Mapped over members, a linear layer adds its bias by itself, and one in float32 would make all that follows so.
+        self._lowered = {f"body.{n}" for n in _linear(net.body)} if self.mixed else set()
         owners = {key: f"{OWN}{part.name}." for key, part in recipe.components().items()}
         if pretext is not None:
             owners["pretext"] = f"{OWN}{pretext.name}."
@@ -108,7 +110,9 @@ class Objective:
     def call(self, part: str, parameters: Mapping[str, Tensor], *arguments: Tensor) -> Tensor:
         """One part of the net, with these parameters."""
         tensors = prefixed(self.buffers, f"{part}.")
-        tensors.update({short: parameters[full] for full, short in self._parts[part]})
+        for full, short in self._parts[part]:
+            value = parameters[full]
+            tensors[short] = value.to(torch.bfloat16) if full in self._lowered else value
         called: Tensor = functional_call(getattr(self.net, part), tensors, arguments)
         return called
 
@@ -266,6 +270,12 @@ class Objective:
         shares = batch.targets * batch.weights[:, None]
         rows = batch.targets * (factor * losses)[:, None]
         return rows.sum(0) / shares.sum(0).clamp(min=1e-12)
+
+
+def _linear(module: nn.Module) -> list[str]:
+    """The names of the parameters of a module's linear layers."""
+    layers = [(path, m) for path, m in module.named_modules() if isinstance(m, nn.Linear)]
+    return [f"{path}.{name}" for path, layer in layers for name, _ in layer.named_parameters()]
 
 
 def acting(recipe: Recipe) -> dict[str, Component]:

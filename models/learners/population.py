@@ -33,7 +33,7 @@ from models.learners.batches import columns, effective_batch, numbers, partner_r
 from models.learners.branching import averager_of, part_ways
 from models.learners.capture import recorded_steps
 from models.learners.clock import Clock, clocks
-from models.learners.dropout import dropout_levels, kept_units
+from models.learners.dropout import KEPT, dropout_factors, droppable, rate_levels, step_keys
 from models.learners.judge import validation_losses
 from models.learners.learner import Member, Outcome, Plan
 from models.learners.net_model import NetModel
@@ -212,6 +212,9 @@ class Population:
         draws, guesses = dict(given), self.pool.guesses
         rows, partners, clock = draws.pop("rows"), draws.pop("partners", None), draws.pop("clock")
         partner = columns(self.train, partners, guesses) if partners is not None else ()
+        if KEPT in draws:
+            levels = rate_levels(self.hyper["dropout"])
+            draws[KEPT] = dropout_factors(draws[KEPT], levels, rows.shape[1], droppable(self), self.objective.mixed)
         self._step(columns(self.train, rows, guesses), draws, Clock(*clock.unbind()), partner)
 
     def _step(self, columns: Columns, draws: dict[str, Tensor], clock: Clock, partner: Columns = ()) -> None:
@@ -298,19 +301,19 @@ class Population:
         size = effective_batch(rows, self.plan.batch_size)
         steps = max(1, rows // size)
         order = row_order(self, steps, size)
-        partners, draws = partner_rows(self, steps, size), numbers(self, steps, size)
+        partners = partner_rows(self, steps, size)
+        draws = numbers(self, steps, size) | step_keys(self, steps)
         self.net.train()
         if self.frozen:
             self.net.embed.eval()
             self.net.body.eval()
         self.sound.zero_()
-        levels = dropout_levels(self)
         times = clocks(self, [(self.epoch + step / steps) / self.plan.budget for step in range(steps)])
         for step in range(steps):
             if step and self._over():
                 break
             self.batch = step
-            given = {k: v[:, step] for k, v in draws.items()} | kept_units(self, size, levels)
+            given = {k: v[:, step] for k, v in draws.items()}
             given |= {"rows": order[:, step], "clock": times[step]}
             if partners is not None:
                 given["partners"] = partners[:, step]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from models.learners import kernels
 from models.nets.net import Net
 
 if TYPE_CHECKING:
@@ -76,12 +77,13 @@ class Weights:
 
     def flatten(self, values: Mapping[str, Tensor]) -> Tensor:
         """Values by name -> [P, N]; zero where a name is missing."""
-        count = self.flat.shape[0]
-        pieces = [
-            values[name].reshape(count, -1) if name in values else self.flat.new_zeros(count, shape.numel())
-            for name, shape in self.shapes.items()
-        ]
-        return torch.cat(pieces, 1)
+        flat, start = torch.empty_like(self.flat), 0
+        for name, shape in self.shapes.items():
+            place = flat[:, start : start + shape.numel()].view(-1, *shape)
+            # Straight to its place: a gradient is often transposed, and would be copied twice.
+            place.copy_(values[name]) if name in values else place.zero_()
+            start += shape.numel()
+        return flat
 
 
 class AdamW:
@@ -118,6 +120,12 @@ class AdamW:
         `given` are directions [P, N] that a method gives, and where [N] they stand in the place of AdamW's own; `rates`
         [P, N] are its factors on the learning rate.
         """
+        if given is None and rates is None:
+            moments, own = (self.first, self.second), (self.rate, self.decay)
+            factors = (clock.factor, clock.first, clock.second)
+            constants = (self.BETA1, self.BETA2, self.EPSILON)
+            if kernels.adamw(weights.flat, moments, gradient, own, weights.decays, mask, factors, constants):
+                return
         self.first.lerp_(gradient, 1 - self.BETA1)
         self.second.mul_(self.BETA2).addcmul_(gradient, gradient, value=1 - self.BETA2)
         direction = self.second.sqrt().div_(clock.second).add_(self.EPSILON)

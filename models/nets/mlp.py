@@ -16,6 +16,22 @@ SMALL = 0.05
 """Bound of the vectors at first: torch's own, normal ones, let a net learn rows by heart before it learns anything."""
 
 
+SMALL_TABLE = 256
+"""Rows of a table up to which an accelerator finds them by a product."""
+
+
+def looked_up(table: Tensor, rows: Tensor) -> Tensor:
+    """The rows [..., K] of a table [R, width] -> [..., K, width].
+
+    By index: the gradient of that is several times as fast as that of torch's own lookup. An accelerator sorts the
+    indices for it, which takes longer than a step's products; a small table is there a factor of one.
+    """
+    if table.device.type != "cuda" or len(table) > SMALL_TABLE:
+        return table[rows]
+    chosen = rows.flatten()[:, None] == torch.arange(len(table), device=rows.device)
+    return (chosen.to(table.dtype) @ table).unflatten(0, rows.shape)
+
+
 class Embedding(nn.Module):
     """Numeric columns as they are, categorical ones as rows of one table of embeddings with an offset per column."""
 
@@ -31,8 +47,7 @@ class Embedding(nn.Module):
         """Numeric [B, F] and category ids [B, K] -> [B, F + K * width]."""
         if categories.shape[-1] == 0:
             return inputs
-        # By index: the gradient of that is several times as fast as that of torch's own lookup.
-        embedded = self.table.weight[categories + self.starts]
+        embedded = looked_up(self.table.weight, categories + self.starts)
         return torch.cat([inputs, embedded.flatten(-2)], -1)
 
 
@@ -51,7 +66,8 @@ class Layers(nn.Sequential):
             return passed
         modules = list(self)
         for linear, step, factors in zip(modules[::2], modules[1::2], kept.split(self.droppable, -1), strict=True):
-            input = step(linear(input)) * factors
+            passed = step(linear(input))
+            input = passed * factors.to(passed.dtype)
         return input
 
 

@@ -26,7 +26,11 @@ class Normalize(nn.Module):
 
     def forward(self, inputs: Tensor, categories: Tensor) -> Tensor:
         """Images [B, channels, height, width] uint8 -> float, standardized."""
-        return (inputs.float() / 255 - self.mean) / self.deviation
+        standardized: Tensor = (inputs.float() / 255 - self.mean) / self.deviation
+        # The order of an accelerator's convolutions: in torch's usual one each is put into it and back.
+        if inputs.device.type == "cuda":
+            return standardized.contiguous(memory_format=torch.channels_last)
+        return standardized
 
 
 class Block(nn.Module):

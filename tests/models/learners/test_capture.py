@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from models.balancing.loss.none import Plain
 from models.data import Split
-from models.learners import population
+from models.learners import objective, population
 from models.learners.capture import RecordedSteps
 from models.learners.learner import Input, Member, Plan
 from models.learners.torch import MLP, ResNet32, TabM
@@ -206,3 +206,21 @@ def test_a_graph_trains_as_the_loop_on_an_accelerator(spec):
     for one, other in zip(loop[:2], replayed[:2], strict=True):
         assert other.note is None
         torch.testing.assert_close(one.model.logits(valid), other.model.logits(valid), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_in_mixed_precision_hidden_layers_stay_in_it_whether_a_member_is_alone_or_not(count, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    made = objective.Objective.__init__
+
+    def in_mixed_precision(self, *given, **named):
+        made(self, *given, **named)
+        self.mixed = True
+        self._lowered = {f"body.{name}" for name in objective._linear(self.net.body)}
+
+    seen = []
+    monkeypatch.setattr(objective.Objective, "__init__", in_mixed_precision)
+    monkeypatch.setattr(torch.nn.ReLU, "forward", lambda _self, x: seen.append(x.dtype) or torch.relu(x))
+    outcomes, valid = trained("none", members("none", [2e-3, 4e-3][:count], dropout=0.3))
+    assert set(seen) == {torch.bfloat16}
+    assert all(torch.isfinite(o.model.logits(valid)).all() for o in outcomes)

@@ -115,10 +115,29 @@ def test_dropout_is_each_members_own(recipe):
 
 
 def test_dropped_units_are_zero_at_their_rate_and_the_mean_stays():
-    factors = dropout_factors(torch.Generator().manual_seed(0), 1000, 40, 64)
-    assert set(factors.unique().tolist()) == {0.0, torch.tensor(4 / 3).item()}
-    assert float(factors.mean()) == pytest.approx(1.0, abs=0.02)
-    assert torch.equal(dropout_factors(torch.Generator(), 3, 5, 0), torch.ones(3, 5))
+    keys = torch.tensor([1, -7, 2**31 - 1], dtype=torch.int32)
+    factors = dropout_factors(keys, torch.tensor([64, 0, 128], dtype=torch.uint8), 1000, 41)
+    assert set(factors[0].unique().tolist()) == {0.0, torch.tensor(4 / 3).item()}
+    assert torch.equal(factors[1], torch.ones(1000, 41))
+    for own in factors[[0, 2]]:
+        assert float(own.mean()) == pytest.approx(1.0, abs=0.02)
+        assert own.mean(0).sub(1).abs().max() < 0.15
+        assert own.mean(1).sub(1).abs().max() < 0.7
+    assert not torch.equal(dropout_factors(keys[:1], torch.tensor([128], dtype=torch.uint8), 1000, 41)[0], factors[2])
+
+
+def test_the_bits_of_dropout_are_the_published_hash_of_position_and_step():
+    key, rows, units, level = 123456789, 3, 7, 100
+    factors = dropout_factors(
+        torch.tensor([key], dtype=torch.int32), torch.tensor([level], dtype=torch.uint8), rows, units
+    )
+    kept = []
+    for word in range(-(-rows * units // 4)):
+        x = (word * 0x9E3779B9 ^ key) & 0xFFFFFFFF
+        x = (x ^ x >> 16) * 0x7FEB352D & 0xFFFFFFFF
+        x = (x ^ x >> 15) * 0x846CA68B & 0xFFFFFFFF
+        kept += [byte >= level for byte in (x ^ x >> 16).to_bytes(4, "little")]
+    assert (factors.flatten() > 0).tolist() == kept[: rows * units]
 
 
 def test_it_learns():
