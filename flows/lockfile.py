@@ -1,4 +1,4 @@
-"""dvc.lock written as DVC writes it, but faster: only the entry that changed is rendered, and no comments are looked for."""
+"""dvc.lock, and the notes of DVC's run cache, as DVC writes them, but faster: only what changed is rendered, without comments."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ def record(path: Path, name: str, entry: Mapping[str, Any]) -> None:
     begin, end = present.span() if present else (len(text), len(text))
     with replacing(path) as temporary:
         temporary.write_text(text[:begin] + block + text[end:], encoding="utf-8")
+
+
+def note(path: Path, entry: Mapping[str, Any]) -> None:
+    """Write what a stage made of what, as one note of the run cache. The write is atomic."""
+    # DVC takes whatever lies beside it for a note.
+    with replacing(path, path.parents[1]) as temporary:
+        temporary.write_text(_text(_plain(entry)), encoding="utf-8")
 
 
 def _laid_out(path: Path) -> str:

@@ -62,10 +62,13 @@ class Stage:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary sibling of `path` (file or directory) that takes its place when the block ends without an error."""
+def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
+    """A temporary sibling of `path` (file or directory) that takes its place when the block ends without an error.
+
+    It lies in `folder` instead, which exists and is of the same file system, where all that lies beside `path` is read.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary = (folder or path.parent) / f".{path.name}.{uuid.uuid4().hex[:8]}.tmp"
     try:
         yield temporary
         if temporary.is_dir() and path.is_dir():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dvc.utils.serialize import dumps_yaml, loads_yaml
 
-from flows.lockfile import record
+from flows.lockfile import note, record
 from models.errors import InputError
 
 ENTRY = OrderedDict(
@@ -31,6 +31,13 @@ def test_the_file_is_what_dvc_would_write(tmp_path: Path) -> None:
     assert list(content["stages"]) == ["split", "ingest"]
     assert content["stages"]["split"] == ENTRY
     assert text == dumps_yaml(content)
+
+
+def test_a_note_is_what_dvc_would_write_and_nothing_else_is_left_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "ab" / "abcd" / "0123"
+    note(path, ENTRY)
+    assert path.read_text(encoding="utf-8") == dumps_yaml(ENTRY)
+    assert [found for found in tmp_path.rglob("*") if found.is_file()] == [path]
 
 
 def test_a_file_that_cannot_be_read_is_left_as_it_is(tmp_path: Path) -> None:
