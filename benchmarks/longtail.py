@@ -1,7 +1,7 @@
 """Long-tailed images with ResNet-32: recipes ranked over three seeds, beside the order that papers report.
 
 Run it: `make bench-longtail`. On a GPU it takes the whole of mnist-lt and cifar10-lt at ratio 100, for 200 epochs; on a CPU
-a part of the rows and a few epochs, and says so. Which epoch is kept is chosen on held-out training rows, where the
+a part of the rows and a few epochs, and says so; each has a result of its own. Which epoch is kept is chosen on held-out training rows, where the
 papers' codes keep the best epoch by the test set. `--data`, `--rows`, `--epochs` and `--seeds` choose another size.
 """
 
@@ -90,17 +90,26 @@ def _measure(name: str, recipes: Sequence[str], limit: int, epochs: int, seeds: 
     found = results(trained, rows, "resnet32", plan, range(seeds), Evaluate())
     size = f"{len(train):,} training rows, {epochs} epochs, {seeds} seeds"
     publish_figures(
-        "longtail_" + name.removesuffix("-lt"),
+        "longtail_" + name.removesuffix("-lt") + ("_gpu" if device == "cuda" else ""),
         f"Recipes on {name} at ratio {RATIO}, ResNet-32: {size}",
         ["rank", "recipe", *METRICS, "published, CIFAR-10-LT, %"],
         [[*row, RECIPES[str(row[1])]] for row in table(found, METRICS, "balanced_accuracy")],
         notes=[
             f"Mean over the seeds ± half of its 95% interval (Student's t), on {len(test):,} balanced test rows.",
             _agreement(found),
-            *([] if device == "cuda" else ["No GPU here: a shortened schedule on part of the rows. The full one is still owed."]),
+            *_shortened(device, limit, epochs),
         ],
         command=f"python -m benchmarks.longtail --data {name} --rows {limit} --epochs {epochs} --seeds {seeds} --recipes {' '.join(recipes)}",
     )  # fmt: skip
+
+
+def _shortened(device: str, limit: int, epochs: int) -> list[str]:
+    """What is less than in the papers."""
+    if device == "cpu":
+        return ["Measured without a GPU: a shortened schedule on part of the rows."]
+    less = [f"{epochs} of the papers' {GPU_EPOCHS} epochs"] if epochs < GPU_EPOCHS else []
+    less += [f"at most {limit:,} of the training rows"] if limit else []
+    return [f"Less than in the papers: {' and '.join(less)}."] if less else []
 
 
 def _agreement(found: Results) -> str:

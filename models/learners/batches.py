@@ -5,6 +5,7 @@ Each member draws from its own generator, so that what it sees does not depend o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
@@ -47,7 +48,9 @@ def row_order(population: Population, steps: int, size: int) -> Tensor:
         own = candidates[position]
         count = len(p.train) if own is None else len(own)
         order = torch.randperm(count, generator=p.generators[p.alive[position]])
-        order = order.repeat(-(-steps * size // count))[: steps * size]
+        if count < steps * size:
+            order = order.repeat(-(-steps * size // count))
+        order = order[: steps * size]
         return order if own is None else own[order]
 
     return _rows(p, draw, steps, size)
@@ -89,10 +92,12 @@ def each(population: Population, draw: Callable[[int], Drawn]) -> list[Drawn]:
 
     Every member has a generator of its own, so that it does not matter which draws first.
     """
-    positions, threads = range(len(population.alive)), torch.get_num_threads()
-    if population.device.type == "cpu" or threads == 1 or len(positions) == 1:
+    positions = range(len(population.alive))
+    # A trial on a GPU has one thread for its sums, as one on a CPU has; those that draw here add up nothing.
+    threads = min(MOST_THREADS, os.cpu_count() or 1)
+    if population.device.type == "cpu" or len(positions) == 1:
         return [draw(position) for position in positions]
-    with ThreadPoolExecutor(min(threads, MOST_THREADS)) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(draw, positions))
 
 

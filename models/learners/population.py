@@ -56,6 +56,10 @@ class Population:
     ) -> None:
         self.recipe, self.plan = recipe, plan
         self.device = torch.device(plan.device)
+        if self.device.type == "cuda":
+            torch.backends.cudnn.deterministic = (
+                True  # the same seed, the same bits; some of its kernels add in any order
+            )
         self.train, self.valid = train.to(self.device), valid.to(self.device)
         self.statistics = Statistics.of(self.train)
         self.net = nets[0].to(self.device)

@@ -224,3 +224,15 @@ def test_in_mixed_precision_hidden_layers_stay_in_it_whether_a_member_is_alone_o
     outcomes, valid = trained("none", members("none", [2e-3, 4e-3][:count], dropout=0.3))
     assert set(seen) == {torch.bfloat16}
     assert all(torch.isfinite(o.model.logits(valid)).all() for o in outcomes)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("learner", "count"), [(MLP(), 3), (TabM(), 2), (ResNet32(), 1)], ids=lambda x: str(x)[:8])
+def test_the_same_seed_gives_the_same_bits_on_an_accelerator(learner, count):
+    plan = dataclasses.replace(PLAN, device="cuda")
+    chosen = members("none", [2e-3, 4e-3, 1e-3][:count], dropout=0.3 if isinstance(learner, MLP) else 0.0)
+    once, valid = trained("none", chosen, learner, plan)
+    again, _ = trained("none", chosen, learner, plan)
+    for one, other in zip(once, again, strict=True):
+        assert one.history == other.history
+        assert torch.equal(one.model.logits(valid), other.model.logits(valid))
