@@ -12,7 +12,7 @@ from models.balancing.regularize.adversary import ramp, reversed_gradient
 from models.balancing.regularize.error_rate_gap import gap
 from models.balancing.regularize.feature_norm import mean_squared_norm
 from models.balancing.regularize.group_constraints import group_distances
-from models.balancing.regularize.neural_collapse import centred, class_means, smallest_angles, spread
+from models.balancing.regularize.neural_collapse import centred, class_shares, smallest_angles, spread
 from models.balancing.regularize.separation import separation
 
 
@@ -140,12 +140,24 @@ MEMBER = torch.tensor([[1.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 
 
 def test_spread_by_hand_and_of_collapsed_classes_is_zero():
-    labels, points = MEMBER.argmax(-1), torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
-    means, present = class_means(FEATURES, MEMBER)
-    close(means, [[2.0, 0.0], [0.0, 2.0], [2.0, 2.0]])
+    points = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    shares, present = class_shares(MEMBER)
+    close(shares.T @ FEATURES, [[2.0, 0.0], [0.0, 2.0], [2.0, 2.0]])
     assert present.all()
-    close(spread(FEATURES, labels, MEMBER, means), (1.0 + 0.0 + 0.0) / 3)
-    close(spread(MEMBER @ points, labels, MEMBER, points), 0.0)
+    close(spread(FEATURES, MEMBER, shares, shares.T @ FEATURES), (1.0 + 0.0 + 0.0) / 3)
+    close(spread(MEMBER @ points, MEMBER, shares, points), 0.0)
+
+
+def test_the_gradient_of_the_spread_is_that_of_the_means_moving_with_their_rows():
+    g = torch.Generator().manual_seed(0)
+    features = torch.randn(9, 4, generator=g, dtype=torch.double, requires_grad=True)
+    kinds = torch.nn.functional.one_hot(torch.arange(9) % 4 % 3, 4).double()
+    shares, present = class_shares(kinds * torch.rand(9, 1, generator=g, dtype=torch.double))
+    assert present.tolist() == [True, True, True, False]
+    (found,) = torch.autograd.grad(spread(features, kinds, shares, shares.T @ features), features)
+    squares = shares.T @ features.square().sum(-1) - (shares.T @ features).square().sum(-1)
+    (expected,) = torch.autograd.grad(squares.sum() / 3, features)
+    close(found, expected)
 
 
 def test_smallest_angles_by_hand_and_a_simplex_is_the_best_that_can_be():
