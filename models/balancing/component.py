@@ -95,7 +95,10 @@ class Surveying(Component):
     promises: ClassVar[Mapping[str, str]] = {"surveys": "survey"}
 
     def survey(self, state: State, view: View) -> State:
-        """The state for the epoch, each tensor of the shape that it had; called before every epoch where `surveys` is set."""
+        """The state for the epoch; called before every epoch where `surveys` is set.
+
+        Each tensor keeps the shape that it had, but that one number per validation row may take the place of none the first time.
+        """
         return state
 
 
@@ -136,9 +139,13 @@ class Sampler(Surveying):
         """The rows of an epoch's batches [steps, size], where they are not drawn one by one; None: by `probabilities`."""
         return None
 
-    def judged(self, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
+    def judged(self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
         """Weights of validation rows [n] that ask for what training ends with, up to a factor; None to judge rows alike."""
         return self.probabilities({}, labels, groups, statistics, 1.0)
+
+    def judges_anew(self, before: State, after: State) -> bool:
+        """Whether by the state after a survey validation rows count otherwise than before: earlier epochs then count no more."""
+        return False
 
 
 @dataclass(frozen=True)

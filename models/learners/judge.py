@@ -86,7 +86,8 @@ def _judged(population: Population) -> Tensor:
         for slot in ("weigh", "sample"):
             part, fixed = p.method(slot, position), None
             if isinstance(part, Sampler):
-                fixed = part.judged(valid.labels, valid.groups, p.statistics)
+                state = {k: v[position] for k, v in p.state["sample"].items()}
+                fixed = part.judged(state, valid.labels, valid.groups, p.statistics)
             elif isinstance(part, Weigher):
                 fixed = part.row_weights(p.statistics, valid.labels, valid.groups)
             factor = factor if fixed is None else factor * fixed

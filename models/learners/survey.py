@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
 
-from models.balancing.component import Seen, State, Surveying, View
+from models.balancing.component import Sampler, Seen, State, Surveying, View
 from models.data import Split
 from models.learners.net_model import evaluation_rows
 from models.learners.objective import acting, values_of
@@ -28,6 +29,8 @@ def survey(population: Population) -> None:
             hyper = {k: p.hyper[k][position] for k in p.hyper_keys}
             state = {k: v[position] for k, v in p.state[key].items()}
             found.append(part.with_values(values_of(key, hyper)).survey(state, _view(p, position)))
+            if isinstance(part, Sampler) and part.judges_anew(state, found[-1]):
+                p.best_loss[position], p.waited[position] = math.inf, 0
         p.state[key] = {k: torch.stack([f[k] for f in found]) for k in p.state[key]}
 
 

@@ -119,6 +119,6 @@ class AdaptiveAllocation(Sampler):
         raw = (share / statistics.group_counts.clamp(min=1))[groups]
         return raw / raw.sum()
 
-    def judged(self, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
+    def judged(self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
         """Validation rows count so that groups do alike, as in what the allocation makes small."""
         return 1 / statistics.group_counts.clamp(min=1)[groups]

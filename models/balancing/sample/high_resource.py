@@ -44,7 +44,7 @@ class HighResource(Sampler):
         raw = high_resource(statistics.group_counts)[groups].float()
         return raw / raw.sum()
 
-    def judged(self, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
+    def judged(self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
         """Validation rows of the large groups alone, unless there are none."""
         if not bool(high_resource(statistics.group_counts)[groups].any()):
             return None

@@ -39,7 +39,8 @@ class MarginBalanced(Sampler):
     In the paper the margin is that of a trained teacher, between a relevant and an irrelevant passage. Here the teacher
     is the net as it is after a share `warm` of training on rows alike, and the margin lies between the right class and
     the best other one. The bins stay from then on: if they followed the net, the rows that it has just learned would be
-    let go and forgotten again. So few hard rows among many easy ones are seen as often as these.
+    let go and forgotten again. So few hard rows among many easy ones are seen as often as these. From then on validation rows are
+    judged by their bins alike too: by all of them alike an epoch would be chosen from before it began.
     """
 
     bins: float = hyper(10.0, minimum=1.0, maximum=1000.0)
@@ -48,24 +49,31 @@ class MarginBalanced(Sampler):
     name: ClassVar[str] = "margin_balanced"
     formula: ClassVar[str] = "from warm on p(row) ~ 1 / n_bin, bins of p_y - max_(k != y) p_k of equal width"
     surveys: ClassVar[bool] = True
-    cost: ClassVar[str] = "It takes a pass over all training rows, once, for their margins."
+    cost: ClassVar[str] = "It takes a pass over all training and validation rows, once, for their margins."
     source: ClassVar[Source] = SOURCE
     claim: ClassVar[Claim] = Claim(
         "serves the hard rows, as it sees them as often as the many easy ones", "subclasses", "worst_group_accuracy"
     )
 
     def init(self, labels: Tensor, groups: Tensor, statistics: Statistics, generator: torch.Generator) -> State:
-        """The bin of each row [n], and whether they are known yet []; before, all rows are in one."""
-        return {"bin": torch.zeros_like(labels), "known": torch.zeros((), dtype=torch.bool)}
+        """The bin of each row [n], of each validation row (none yet), and whether they are known []; before, all rows are in one."""
+        return {
+            "bin": torch.zeros_like(labels),
+            "valid_bin": labels.new_zeros(0),
+            "known": torch.zeros((), dtype=torch.bool),
+        }
 
     def survey(self, state: State, view: View) -> State:
         """The bins as the net sees the rows when it has warmed up."""
+        if not len(state["valid_bin"]):
+            state = {**state, "valid_bin": torch.zeros_like(view.valid().labels)}
         if bool(state["known"]) or view.progress < float(self.warm):
             return state
-        seen = view.train()
+        seen, valid = view.train(), view.valid()
         return {
             **state,
             "bin": margin_bins(seen.logits, seen.labels, int(self.bins)),
+            "valid_bin": margin_bins(valid.logits, valid.labels, int(self.bins)),
             "known": torch.ones_like(state["known"]),
         }
 
@@ -75,9 +83,13 @@ class MarginBalanced(Sampler):
         """Probability of each row [n]."""
         return even_over(state["bin"])
 
-    def judged(self, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
-        """Validation rows have no bin: they are judged alike."""
-        return None
+    def judged(self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
+        """Validation rows count as they would be drawn: their bins alike, once these are known."""
+        return even_over(state["valid_bin"]) if bool(state["known"]) else None
+
+    def judges_anew(self, before: State, after: State) -> bool:
+        """When the bins become known."""
+        return bool(after["known"]) and not bool(before["known"])
 
 
 @dataclass(frozen=True)
@@ -92,7 +104,7 @@ class TopicMarginBalanced(MarginBalanced):
     name: ClassVar[str] = "topic_margin_balanced"
     formula: ClassVar[str] = "each batch: a topic, even over the k-means clusters; then p(row) ~ 1 / n_(topic, bin)"
     cost: ClassVar[str] = (
-        "It takes two passes over all training rows, one to cluster them by their features and one for their margins."
+        "It takes two passes over all training rows, one to cluster them by their features and one for their margins, and one over the validation rows."
     )
 
     def init(self, labels: Tensor, groups: Tensor, statistics: Statistics, generator: torch.Generator) -> State:

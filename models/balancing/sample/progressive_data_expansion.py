@@ -65,6 +65,6 @@ class ProgressiveDataExpansion(Sampler):
         inside = (state["admission"] <= rest * min(1.0, done / expansions)).float()
         return inside / inside.sum()
 
-    def judged(self, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
+    def judged(self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
         """It ends with all rows alike."""
         return None

@@ -95,6 +95,6 @@ class SelfPaced(Sampler):
         raw = inside * (statistics.class_counts.clamp(min=1) ** self.power / rows.clamp(min=1))[labels]
         return raw / raw.sum()
 
-    def judged(self, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
+    def judged(self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
         """Validation rows count as their classes are drawn at the end."""
         return statistics.class_counts.clamp(min=1)[labels] ** (torch.as_tensor(self.power) - 1)

@@ -197,7 +197,7 @@ def test_sampling_probabilities_sum_to_one(method: type[Sampler], one_group):
         assert p.shape == (200,)
         assert (p >= 0).all()
         torch.testing.assert_close(p.sum(), torch.tensor(1.0))
-    judged = part.judged(labels[:50], groups[:50], counts)
+    judged = part.judged(state, labels[:50], groups[:50], counts)
     assert judged is None or (judged.shape == (50,) and torch.isfinite(judged).all())
 
 

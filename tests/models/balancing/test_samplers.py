@@ -53,7 +53,7 @@ def test_late_upsampling_begins_late():
 
 def test_validation_rows_are_judged_by_what_training_ends_with():
     part = component("late_upsampling").build({"power": 0.0})
-    weights = part.judged(torch.tensor([0, 1]), torch.tensor([0, 0]), STATISTICS)
+    weights = part.judged({}, torch.tensor([0, 1]), torch.tensor([0, 0]), STATISTICS)
     close(weights[1] / weights[0], 4.0)
 
 

@@ -55,6 +55,18 @@ def test_margin_bins_are_drawn_alike_before_the_first_survey_rows_are():
     close(even_over(torch.tensor([0, 0, 3])), [0.25, 0.25, 0.5])
 
 
+def test_validation_rows_count_by_their_margin_bins_once_these_are_known_and_earlier_epochs_no_more():
+    part = component("margin_balanced").build({"bins": 5.0, "warm": 0.5})
+    start = part.init(LABELS, LABELS * 0, STATISTICS, torch.Generator())
+    warming, known = (part.survey(start, view(progress=at)) for at in (0.0, 0.5))
+    assert part.judged(warming, LABELS, LABELS * 0, STATISTICS) is None
+    weights = part.judged(known, LABELS, LABELS * 0, STATISTICS)
+    close(torch.stack([weights[known["valid_bin"] == b].sum() for b in range(5)]), torch.full((5,), 0.2))
+    assert not part.judges_anew(start, warming)
+    assert part.judges_anew(warming, known)
+    assert not part.judges_anew(known, part.survey(known, view(progress=0.6)))
+
+
 def test_every_batch_is_of_one_topic_and_even_over_its_margin_bins():
     part = component("topic_margin_balanced").build({"bins": 4.0, "topics": 3.0, "warm": 0.0})
     state = begun(part)
@@ -142,8 +154,8 @@ def test_without_validation_rows_of_a_large_group_all_of_them_choose_the_epoch()
         component("high_resource").build({}),
     )
     small, both = torch.tensor([1, 2, 2]), torch.tensor([0, 1, 0])
-    assert part.judged(small * 0, small, statistics) is None
-    close(part.judged(both * 0, both, statistics), [0.5, 0.0, 0.5])
+    assert part.judged({}, small * 0, small, statistics) is None
+    close(part.judged({}, both * 0, both, statistics), [0.5, 0.0, 0.5])
 
 
 # --- learning curves of groups ---

@@ -70,7 +70,7 @@ class HardestFirst(Sampler):
     def order(self, state, steps, size, generator):
         return state["losses"].argsort(descending=True)[: steps * size].reshape(steps, size)
 
-    def judged(self, labels, groups, statistics):
+    def judged(self, state, labels, groups, statistics):
         return None
 
 
@@ -87,6 +87,29 @@ def test_a_survey_shows_all_rows_as_the_net_sees_them_before_the_epoch(count):
         order = row_order(made, 2, 16)[member]
         torch.testing.assert_close(losses[order[0, 0]], losses.max())
         assert (losses[order.flatten()].diff() <= 1e-5).all()
+
+
+@dataclass(frozen=True)
+class AnewAtLast(HardestFirst):
+    """Has validation rows judged otherwise from the third epoch on."""
+
+    def judged(self, state, labels, groups, statistics):
+        return None if state["losses"][0] < 0 else 100.0 * labels + 1
+
+    def survey(self, state, view):
+        return {**state, "losses": state["losses"] * 0 + (1 if view.progress > 0.5 else -1)}
+
+    def judges_anew(self, before, after):
+        return bool(before["losses"][0] < 0 and after["losses"][0] > 0)
+
+
+def test_an_epoch_that_was_judged_otherwise_is_not_the_best_one():
+    made = population(AnewAtLast(), 2)
+    while made.alive:
+        made.run_epoch()
+    kept, last = made.best.clone(), made.weights.flat
+    torch.testing.assert_close(kept, last, rtol=0, atol=0)
+    assert all(outcome.history[2] > outcome.history[1] for outcome in made.outcomes), "it is a figure of its own"
 
 
 @dataclass(frozen=True)
