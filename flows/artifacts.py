@@ -19,6 +19,7 @@ from prefect.artifacts import (
 
 from flows.outcome import Outcome
 from flows.pipeline import REPORT, TRIALS, VERDICT
+from tasks.identity import redacted
 from tasks.progress import Display, Meter
 from tasks.search.choice import merit, optimized
 from tasks.stage import read_json
@@ -43,7 +44,7 @@ class Progress:
         self._beside.begin(meter)
         self._artifact = None
         with contextlib.suppress(httpx.HTTPError):
-            self._artifact = cast("UUID", create_progress_artifact(progress=0.0, description=meter.what))
+            self._artifact = cast("UUID", create_progress_artifact(progress=0.0, description=redacted(meter.what)))
         self._last = time.monotonic()
 
     def update(self, meter: Meter) -> None:
@@ -61,7 +62,9 @@ class Progress:
         if self._artifact is not None and meter.total:
             share = min(1.0, meter.done / meter.total)
             with contextlib.suppress(httpx.HTTPError):
-                update_progress_artifact(self._artifact, progress=round(100 * share, 1), description=meter.text)
+                update_progress_artifact(
+                    self._artifact, progress=round(100 * share, 1), description=redacted(meter.text)
+                )
             self._last = time.monotonic()
 
 
@@ -92,7 +95,7 @@ def leaderboard(root: Path) -> None:
     others = len(record["trials"]) - len(finished)
     create_table_artifact(
         key="leaderboard",
-        table=rows,
+        table=redacted(rows),
         description=f"Trials on validation rows, best first{f'; {others} more were halved or failed' if others else ''}.",
     )
 
@@ -114,7 +117,7 @@ def verdict(root: Path) -> None:
         lines.append(
             f"| {SIGNS.get(rule['outcome'], '') if rule.get('applies', True) else '–'} | {subject} | {_figure(rule['value'])} | {interval} | {rule['why']} |"
         )
-    create_markdown_artifact(key="verdict", markdown="\n".join(lines), description=found["summary"])
+    page("verdict", "\n".join(lines), found["summary"])
 
 
 def report(root: Path) -> None:
@@ -139,7 +142,12 @@ def summary(outcome: Outcome) -> None:
             figures,
         ]
     )
-    create_markdown_artifact(key="summary", markdown=text, description=outcome.headline)
+    page("summary", text, outcome.headline)
+
+
+def page(key: str, text: str, description: str) -> None:
+    """Text in the UI, without credentials, wherever in it they come from."""
+    create_markdown_artifact(key=key, markdown=redacted(text), description=redacted(description))
 
 
 def _figure(value: Any) -> str:

@@ -65,7 +65,9 @@ def main() -> None:
     try:
         app()
     except EquipoiseError as error:
-        print(f"equipoise: {error}", file=sys.stderr)
+        from tasks.identity import redacted
+
+        print(f"equipoise: {redacted(str(error))}", file=sys.stderr)
         end.code = error.exit_code
         raise SystemExit(end.code) from None
     except SystemExit as exit_:

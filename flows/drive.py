@@ -13,6 +13,7 @@ from flows.outcome import ModelRefusedError, Outcome, read_outcome
 from flows.run import Run, held, opened
 from flows.summary import show_outcome
 from models.errors import EquipoiseError, RefusedError
+from tasks.identity import redacted
 from tasks.overrides import parse_settings
 
 INTERRUPTED = 130
@@ -59,8 +60,9 @@ def _retrain(run: Run, settings: list[str], params_file: Path | None) -> int:
         if server is not None:
             server.wait(startup_seconds())
         with _no_heartbeat():
+            # The flow works with the run that is held; what is told here is for the server.
             state = retrain(
-                params_file=str(params_file) if params_file else None, overrides=settings, return_state=True
+                params_file=str(params_file) if params_file else None, overrides=redacted(settings), return_state=True
             )
         error = state.result(raise_on_failure=False)  # what the flow returned, or what stopped it
     if isinstance(error, Outcome):

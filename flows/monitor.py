@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_table_artifact
 
+from flows.artifacts import page
+from flows.concealed import conceal_parameters, concealed
 from flows.respond import respond
+from tasks.identity import redacted
 from tasks.monitoring.seen import Seen
 from tasks.monitoring.watch import PAGE, Look, watch
 from tasks.overrides import effective
@@ -31,22 +34,26 @@ def monitor(
     `since` to `until`. `params_file` says what differs from params.yaml, here and in what is triggered; `overrides` are those
     of the retraining.
     """
-    root = Path.cwd()
-    params = effective(root, params_file=Path(params_file) if params_file else None).params
-    look = Look(tuple(sources or ()), Path(labels) if labels else None, since, until)
-    seen = watch(reference or params.model_name, look, params, root)
-    show(seen)
-    return respond(seen, seen.version.partition("@")[0], overrides, act, Path(params_file) if params_file else None)
+    with concealed():
+        conceal_parameters()
+        root, file = Path.cwd(), Path(params_file) if params_file else None
+        params = effective(root, params_file=file).params
+        look = Look(tuple(sources or ()), Path(labels) if labels else None, since, until)
+        seen = watch(reference or params.model_name, look, params, root)
+        show(seen)
+        return respond(seen, seen.version.partition("@")[0], overrides, act, file)
 
 
 def show(seen: Seen) -> None:
     """The look as artifacts of the run: a page of the outcome, and a table of the partitions."""
     lines = [f"# {seen.version}: {seen.action}", "", *(f"- {reason}" for reason in seen.reasons)]
     lines += ["", f"Page: `{(seen.folder / PAGE).resolve()}`"]
-    create_markdown_artifact(key="monitor", markdown="\n".join(lines), description=f"{seen.version}: {seen.action}")
+    page("monitor", "\n".join(lines), f"{seen.version}: {seen.action}")
     table = [
         {"partition": p["partition"], "rows": p["rows"], "labelled": p["labelled"], "asks for": p["action"],
          "why": p["note"] or "; ".join(p["reasons"])}
         for p in seen.partitions
     ]  # fmt: skip
-    create_table_artifact(key="partitions", table=table, description="What the monitor found, partition by partition.")
+    create_table_artifact(
+        key="partitions", table=redacted(table), description="What the monitor found, partition by partition."
+    )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from flows.pipeline import CHOICE, METRICS, REGISTRATION, REPORT, VERDICT
 from models.errors import InputError, RefusedError
+from tasks.identity import redacted
 from tasks.params import Params
 from tasks.stage import read_json
 
@@ -71,14 +72,14 @@ def read_outcome(root: Path, params: Params) -> Outcome:
     return Outcome(
         decision="registered" if done else "refused",
         verdict=verdict["verdict"],
-        summary=verdict["summary"],
-        why="" if done else registered["why"],
+        summary=redacted(verdict["summary"]),
+        why="" if done else redacted(registered["why"]),
         version=f"{name}@{registered['version']}" if done else None,
         previous=registered.get("previous_champion"),
         champion=f"{name}@{champion}" if champion else None,
         recipe=choice["recipe"],
         learner=choice["learner"],
         metrics=read_json(root / METRICS),
-        rules=tuple(verdict["rules"]),
+        rules=tuple(redacted(verdict["rules"])),
         report=root / REPORT,
     )

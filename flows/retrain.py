@@ -16,11 +16,13 @@ from prefect.states import Completed
 
 from flows import artifacts
 from flows.asked import NOTHING, Asked, settings_of
+from flows.concealed import conceal_parameters, concealed
 from flows.outcome import ModelRefusedError, read_outcome
 from flows.pipeline import STEPS
 from flows.run import Run, opened
 from flows.turn import turn
 from models.errors import BusyError, InputError, RefusedError
+from tasks.identity import redacted
 from tasks.overrides import Settings, parse_settings
 from tasks.progress import display, duration, shown_by
 
@@ -35,10 +37,11 @@ def stage_task(name: str, publish: Callable[[Path], None] | None = None) -> Task
         _tag(step.tags)
         log.info("%s", step.says, extra={"step": name, "event": "begins"})
         began = time.monotonic()
-        with shown_by(artifacts.Progress(display())):
-            done = run.bring_up_to_date(name)
-        if publish is not None:
-            publish(run.root)
+        with concealed():
+            with shown_by(artifacts.Progress(display())):
+                done = run.bring_up_to_date(name)
+            if publish is not None:
+                publish(run.root)
         took = time.monotonic() - began
         log.info("%s", done if done != "ran" else duration(took), extra={"step": name, "event": "ends", "done": done})
         return Completed(name="Completed" if done == "ran" else done.capitalize(), message=f"{step.says}: {done}")
@@ -103,10 +106,10 @@ def retrain(
         overrides: The same by names of keys: {"search.budget.trials": 8}, or ["search.budget.trials=8"]. They go before all else.
         wait: Wait for another run in the same working copy, in the place of being refused.
     """
+    settings, file = as_settings(params, overrides), Path(params_file) if params_file else None
     try:
-        with opened(
-            Path.cwd(), as_settings(params, overrides), Path(params_file) if params_file else None, wait
-        ) as run:
+        with concealed(), opened(Path.cwd(), settings, file, wait) as run:
+            conceal_parameters()
             if run.due:
                 run.check()
             with turn(run.chosen.params.model_name):
@@ -133,7 +136,7 @@ def retrain(
 
 def refused(error: RefusedError) -> State[Any]:
     """The run is in order, the data or the model is not: for the UI a failure with a name of its own."""
-    return State(type=StateType.FAILED, name="Refused", message=str(error), data=error)
+    return State(type=StateType.FAILED, name="Refused", message=redacted(str(error)), data=error)
 
 
 def as_settings(params: Asked, overrides: dict[str, Any] | list[str] | None) -> Settings:

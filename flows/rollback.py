@@ -6,6 +6,7 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows.concealed import conceal_parameters, concealed
 from tasks.overrides import effective
 from tasks.registry import open_registry
 from tasks.registry.summary import rollback as roll
@@ -17,7 +18,9 @@ def rollback(name: str, why: str = "", version: str | None = None, params_file: 
 
     With a `version` (v3) only if that one is champion still.
     """
-    return rolled_back(name, why, version, Path(params_file) if params_file else None)
+    with concealed():
+        conceal_parameters()
+        return rolled_back(name, why, version, Path(params_file) if params_file else None)
 
 
 def rolled_back(name: str, why: str, version: str | None, params_file: Path | None = None) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 SOURCE_SUFFIXES = (
     ".py",
@@ -56,6 +56,12 @@ LIBRARIES = (
 _SECRET = re.compile(
     r"token|secret|password|passwd|signature|credential|auth|api_?key|access_?key|^sig$|^key$|^x-amz-", re.I
 )
+_SECRET_VARIABLE = re.compile(
+    r"(token|secret|passw|credential|api_?key|private_?key|auth_string|webhook)(?!.*_(path|file|dir|mode|id|name)$)",
+    re.I,
+)
+SHORTEST_SECRET = 8
+"""Characters: a shorter value of a variable is a word that may stand anywhere."""
 _URL = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>]+")
 
 
@@ -162,14 +168,35 @@ def processor() -> str:
 
 
 def redacted(value: Any) -> Any:
-    """The same value with the credentials taken out of every URL in it: user and password, and query values that are secret."""
+    """The same value without credentials: user, password and secret query values of URLs, and what the environment keeps secret.
+
+    The latter are the values of variables with such names (AWS_SECRET_ACCESS_KEY, EQUIPOISE_WEBHOOK), wherever they occur.
+    """
+    return _redacted(value, _secrets_of_environment())
+
+
+def _redacted(value: Any, secrets: Sequence[str]) -> Any:
     if isinstance(value, str):
-        return _URL.sub(lambda found: _without_credentials(found[0]), value)
+        text = _URL.sub(lambda found: _without_credentials(found[0]), value)
+        for secret in secrets:
+            text = text.replace(secret, "REDACTED")
+        return text
     if isinstance(value, Mapping):
-        return {str(k): redacted(v) for k, v in value.items()}
+        return {str(k): _redacted(v, secrets) for k, v in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
-        return [redacted(v) for v in value]
+        return [_redacted(v, secrets) for v in value]
     return value
+
+
+def _secrets_of_environment() -> list[str]:
+    """The longest first: one may be a part of another. Also as they look in an address."""
+    values = {value for name, value in os.environ.items() if _is_secret(name) and len(value) >= SHORTEST_SECRET}
+    return sorted(values | {quote(value, safe="") for value in values}, key=lambda value: (-len(value), value))
+
+
+@functools.cache
+def _is_secret(variable: str) -> bool:
+    return _SECRET_VARIABLE.search(variable) is not None
 
 
 def _without_credentials(url: str) -> str:

@@ -1,7 +1,8 @@
 """A working copy whose stages are small: real Stage objects, real git, DVC, registry and Prefect, nothing to train.
 
 The stages write what the real ones write where the drivers look at it. `ran.log` counts their executions; a stage waits
-while a file `hold-<stage>` exists, and fails, or refuses, while `fail-<stage>`, or `refuse-<stage>`, does.
+while a file `hold-<stage>` exists, and fails, or refuses, while `fail-<stage>`, or `refuse-<stage>`, does. What a file `said`
+holds is in the words of trials, verdict and failures.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ STAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
 }
 
 MODULE = """
+import logging
 import time
 from pathlib import Path
 
@@ -61,8 +63,11 @@ def run(params, inputs, outputs):
         while (root / f"hold-{{NAME}}").exists():
             meter.advance(1)
             time.sleep(0.02)
+    said = (root / "said").read_text() if (root / "said").exists() else ""
+    if said:
+        logging.getLogger("equipoise").info("%s", said)
     if (root / f"fail-{{NAME}}").exists():
-        raise OSError("the disk is on fire")
+        raise OSError("the disk is on fire" + said)
     if (root / f"refuse-{{NAME}}").exists():
         raise RefusedError("imbalance_ratio: income: expected at most 10, observed 40")
     sections = {{s: str(getattr(params, s)) for s in STAGE.sections}}
@@ -70,7 +75,7 @@ def run(params, inputs, outputs):
         content = {{"stage": NAME, "sections": sections, "inputs": sorted(inputs)}}
         if path.name == "trials.json":
             content = {{"objective": {{"maximize": "accuracy", "subject_to": {{"ece": 0.1}}}}, "trials": [
-                {{"trial": "t0", "recipe": "none", "learner": "mlp", "values": {{}}, "status": "finished", "feasible": True,
+                {{"trial": "t0", "recipe": "none", "learner": "mlp", "values": {{"said": said}}, "status": "finished", "feasible": True,
                   "violation": 0.0, "metrics": {{"accuracy": 0.8, "ece": None}}}}]}}
         if path.name == "choice.json":
             content = {{"recipe": "none", "learner": "mlp", "seed": params.seed}}
@@ -83,7 +88,7 @@ def run(params, inputs, outputs):
             rule = {{"rule": {{"metric": "accuracy", "at_least": 0.5}}, "attribute": None, "outcome": verdict,
                      "value": 0.6, "low": 0.5, "high": 0.7, "why": "accuracy is 0.6"}}
             content = {{"verdict": verdict, "champion": champion and {{"version": champion}}, "rules": [rule],
-                        "summary": "All is said."}}
+                        "summary": "All is said." + said}}
         if path.name == "registration.json":
             content = register(params, inputs, root)
         if path.suffix == ".html":
@@ -275,7 +280,7 @@ def small_copy(tmp_path: Path, repository: Path, prefect_home: Path) -> Iterator
         pipeline += ["    outs:", *(f"      - {p}" for p in outputs)]
     (root / "dvc.yaml").write_text("\n".join(pipeline) + "\n", encoding="utf-8")
     (root / ".gitignore").write_text(
-        (root / ".gitignore").read_text(encoding="utf-8") + "/ran.log\n/hold-*\n/fail-*\n/refuse-*\n"
+        (root / ".gitignore").read_text(encoding="utf-8") + "/ran.log\n/said\n/hold-*\n/fail-*\n/refuse-*\n"
     )
     for words in (
         ["init", "-q"],

@@ -23,6 +23,12 @@ from infra.production.notify import tell
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PATIENCE_SECONDS = 300.0
+SECRETS = (
+    "hunter2-in-address",
+    "t0ken-in-query",
+    "wJalr/XUtnFEMI+in-environment",
+    "https://hooks.example.org/services/B0/s3cr3t",
+)
 
 
 @pytest.fixture
@@ -98,6 +104,28 @@ def prefect(copy: Any, *words: str) -> str:
     return str(done.stdout)
 
 
+def plant_secrets(copy: Any) -> str:
+    """In the environment, and in what every stage says, makes and fails with; an address that holds some too."""
+    address = f"https://me:{SECRETS[0]}@example.org/?token={SECRETS[1]}"
+    copy.environment |= {"AWS_SECRET_ACCESS_KEY": SECRETS[2], "EQUIPOISE_WEBHOOK": SECRETS[3]}
+    (copy.root / "said").write_text(
+        f" ({address} was asked with {SECRETS[2]}; {SECRETS[3]} did not answer)", encoding="utf-8"
+    )
+    return address
+
+
+def kept_by(copy: Any) -> dict[str, str]:
+    """Everything that the server tells of runs, by its kind, as text."""
+    told: dict[str, list[Any]] = {kind: [] for kind in ("flow_runs", "task_runs", "logs", "artifacts")}
+    for kind, rows in told.items():
+        while more := call(copy, f"{kind}/filter", {"limit": 200, "offset": len(rows)}):
+            rows += more
+    api = Api(copy.environment["PREFECT_API_URL"])
+    told["flow_run_states"] = [api.call(f"flow_run_states/?flow_run_id={run['id']}") for run in told["flow_runs"]]
+    told["events"] = [call(copy, "events/filter", {"limit": 50})]
+    return {kind: json.dumps(rows) for kind, rows in told.items()}
+
+
 def test_a_worker_runs_the_deployments_and_a_run_by_hand_meets_them(served: Any) -> None:
     prefect(served, "work-pool", "create", "equipoise", "--type", "process")
     prefect(served, "--no-prompt", "deploy", "--prefect-file", "infra/prefect.yaml", "--all")
@@ -116,7 +144,9 @@ def test_a_worker_runs_the_deployments_and_a_run_by_hand_meets_them(served: Any)
     assert wrong.returncode == 1
     assert "'params.search.rounds'" in wrong.stdout + wrong.stderr
     assert "less than the minimum of 1" in " ".join((wrong.stdout + wrong.stderr).split())
-    prefect(served, "deployment", "run", "retrain/on-demand", "--param", 'params={"seed": 3}')
+    address = plant_secrets(served)
+    params = json.dumps({"seed": 3, "data": {"weight": address}})
+    prefect(served, "deployment", "run", "retrain/on-demand", "--param", f"params={params}")
     hold = served.hold("split")
     worker = served.begin_prefect("worker", "start", "--pool", "equipoise", "--run-once")
     served.wait_for("split")
@@ -125,7 +155,7 @@ def test_a_worker_runs_the_deployments_and_a_run_by_hand_meets_them(served: Any)
     assert (limit["limit"], limit["active_slots"]) == (1, 1)
     assert "Another run works in" in served.command("run").stderr
     hold.unlink()
-    worker.wait(timeout=PATIENCE_SECONDS)
+    printed = worker.communicate(timeout=PATIENCE_SECONDS)[0]
 
     (run,) = call(served, "flow_runs/filter", {"flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}}})
     assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
@@ -159,14 +189,27 @@ def test_a_worker_runs_the_deployments_and_a_run_by_hand_meets_them(served: Any)
     assert {"overrides": {"seed": 4}, "wait": True} in [r["parameters"] for r in waiting]
 
     # The same by hand, against the same server: nothing to do with the same override, all anew without it.
-    assert "Nothing to do" in served.command("run", "--set", "seed=3").stdout
-    with receiver() as (address, told):
+    assert "Nothing to do" in served.command("run", "--set", "seed=3", "--set", f"data.weight={address}").stdout
+    with receiver() as (webhook, told):
         tell(api, "http://127.0.0.1:1/elsewhere")
-        tell(api, address)  # the second time brings the first up to date
-        refused = served.command("run", "--set", "seed=200")
+        tell(api, webhook)  # the second time brings the first up to date
+        refused = served.command("run", "--set", "seed=200", "--set", f"data.weight={address}")
         assert refused.returncode == 3, refused.stdout + refused.stderr
         message = told.get(timeout=PATIENCE_SECONDS)
     assert (message["flow"], message["state"]) == ("retrain", "Refused")
     assert "accuracy is 0.6" in message["text"] or "The verdict is fail." in message["text"]
     states = {r["state"]["name"] for r in call(served, "flow_runs/filter", {})}
     assert "Refused" in states
+
+    # Of the secrets that were in words and parameters of all this, and of a run that fails with them, nothing is kept or shown.
+    served.hold("split", "fail")
+    failed = served.command("run", "--set", "seed=201")
+    assert failed.returncode == 1
+    assert "OSError: the disk is on fire" in failed.stderr
+    kept = kept_by(served)
+    for kind in ("flow_runs", "task_runs", "logs", "artifacts", "flow_run_states"):
+        assert "example.org" in kept[kind], f"the address did not get there: {kind}"
+    assert "the disk is on fire" in kept["task_runs"]
+    runs = {"worker": printed, "refused": refused.stdout + refused.stderr, "failed": failed.stdout + failed.stderr}
+    shown = {**kept, **runs, "webhook": json.dumps(message)}
+    assert not [(secret, where) for secret in SECRETS for where, text in shown.items() if secret in text]

@@ -143,6 +143,16 @@ def test_secrets_in_addresses_are_taken_out(given, shown):
     assert redacted({"a": [given, 1, None], "b": (given,)}) == {"a": [shown, 1, None], "b": [shown]}
 
 
+def test_what_the_environment_keeps_secret_is_taken_out_of_any_text(monkeypatch):
+    for name, value in (
+        ("AWS_SECRET_ACCESS_KEY", "wJalr/XUtnFEMI"), ("EQUIPOISE_WEBHOOK", "https://hooks/B0/s3cr3t"),
+        ("GIT_TOKEN", "short"), ("RAY_AUTH_TOKEN_PATH", "/etc/ray/token"), ("AWS_ACCESS_KEY_ID", "equipoise"),
+    ):  # fmt: skip
+        monkeypatch.setenv(name, value)
+    said = "equipoise: wJalr/XUtnFEMI, ?x=wJalr%2FXUtnFEMI, https://hooks/B0/s3cr3t, /etc/ray/token, short"
+    assert redacted([said]) == ["equipoise: REDACTED, ?x=REDACTED, REDACTED, /etc/ray/token, short"]
+
+
 def test_tables_are_known_by_both_sums(tmp_path):
     table = tmp_path / "rows.parquet"
     table.write_bytes(b"abc")
