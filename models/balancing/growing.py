@@ -19,12 +19,20 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+class Judges(NamedTuple):
+    """Validation rows: `coded` [v, K + F] as boosting sees them, labels and groups [v], as in `Ground`."""
+
+    coded: Floats
+    labels: Ints
+    groups: Ints
+
+
 class Ground(NamedTuple):
     """What an ensemble grows on: n training rows whose classes are numbered 0 … C - 1 without gaps.
 
     `columns` [n, D] float32 for decision trees, categories one by one; `coded` [n, K + F] float64 for `boosting`, which
     makes an unfitted boosted ensemble of `trees` rounds at most that takes weights; labels and groups [n] int64, weights
-    [n] float64 with mean 1; `trees` is the budget.
+    [n] float64 with mean 1; `trees` is the budget. `valid` are the validation rows, by which what was grown may be chosen.
     """
 
     columns: NDArray[np.float32]
@@ -35,6 +43,7 @@ class Ground(NamedTuple):
     trees: int
     seed: int
     boosting: Callable[[], Any]
+    valid: Judges
 
     @property
     def classes(self) -> int:

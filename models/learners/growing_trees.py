@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from models.balancing.growing import Ground, Grower, Grown, Votes
+from models.balancing.growing import Ground, Grower, Grown, Judges, Votes
 from models.data import Split
 from models.learners.forest_model import constant, design, export_votes, indicators
 from models.learners.learner import Input, Member, Model, Outcome, Plan
@@ -22,7 +22,7 @@ ORACLE_ROUNDS = 50
 
 
 class Plot(NamedTuple):
-    """The rows of one training: `coded` [n, K + F] as boosting sees them, by `codes` and `bounds`; weights [n] of each part."""
+    """The rows of one training: `coded` and `valid_coded` [n, K + F] as boosting sees them, by `codes` and `bounds`; weights [n] of each part."""
 
     train: Split
     valid: Split
@@ -30,6 +30,7 @@ class Plot(NamedTuple):
     codes: list[NDArray[np.float64]]
     bounds: list[NDArray[np.float32]]
     coded: NDArray[np.float64]
+    valid_coded: NDArray[np.float64]
     weights: NDArray[np.float64]
     valid_weights: NDArray[np.float64]
 
@@ -49,6 +50,9 @@ def grown(grower: Grower, member: Member, plan: Plan, plot: Plot, boosting: Mapp
         groups=train.groups.cpu().numpy(), weights=plot.weights, trees=plan.budget, seed=member.seed,
         boosting=lambda: HistGradientBoostingClassifier(
             **boosting, max_iter=rounds, early_stopping=False, random_state=member.seed
+        ),
+        valid=Judges(
+            plot.valid_coded, np.searchsorted(present, plot.valid.labels.cpu().numpy()), plot.valid.groups.cpu().numpy()
         ),
     )  # fmt: skip
     try:

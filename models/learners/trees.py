@@ -202,8 +202,8 @@ class Trees(Learner):
         if recipe.grow is not None:
             if len(np.unique(train.labels.cpu().numpy())) < 2:
                 return Outcome(None, f"{methods}: {TWO_CLASSES}")
-            coded = as_numbers(table(train, codes, bounds))
-            plot = Plot(train, valid, inputs, codes, bounds, coded, weights, valid_weights)
+            coded, valid_coded = (as_numbers(table(part, codes, bounds)) for part in (train, valid))
+            plot = Plot(train, valid, inputs, codes, bounds, coded, valid_coded, weights, valid_weights)
             outcome = grown(recipe.grow, member, plan, plot, arguments)
             with contextlib.suppress(TimeIsUp):
                 report(plan.budget)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from models.balancing.component import Claim, Need, Source, Task, hyper
-from models.balancing.growing import Ground, Grower, Grown
+from models.balancing.growing import Ground, Grower, Grown, Judges
 
 if TYPE_CHECKING:
     from models.balancing.reweighted import Weighted
@@ -57,7 +57,7 @@ class Reduction(Grower):
         """The unfitted reduction."""
 
     @abstractmethod
-    def parts(self, fitted: Any) -> tuple[Grown, ...]:
+    def parts(self, fitted: Any, valid: Judges) -> tuple[Grown, ...]:
         """What the fitted reduction decides with."""
 
     def grow(self, ground: Ground) -> tuple[Grown, ...]:
@@ -69,7 +69,7 @@ class Reduction(Grower):
             # fairlearn 0.15 speaks to an older pandas; what it warns of changes nothing here.
             warnings.simplefilter("ignore")
             reduction.fit(ground.coded, ground.labels, sensitive_features=ground.groups)
-        return self.parts(reduction)
+            return self.parts(reduction, ground.valid)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class ExponentiatedGradient(Reduction):
             nu=1e-9,
         )
 
-    def parts(self, fitted: Any) -> tuple[Grown, ...]:
+    def parts(self, fitted: Any, valid: Judges) -> tuple[Grown, ...]:
         """The ensembles with a share."""
         shares = fitted.weights_
         return tuple(Grown(_part(fitted.predictors_[i]), float(shares[i])) for i in shares.index if shares[i] > 1e-9)
@@ -109,7 +109,11 @@ class ExponentiatedGradient(Reduction):
 
 @dataclass(frozen=True)
 class GridSearch(Reduction):
-    """Fairlearn's GridSearch: one ensemble per multiplier of a grid, of which the best trade-off is kept."""
+    """Fairlearn's GridSearch: one ensemble per multiplier of a grid, of which the best trade-off is kept.
+
+    Fairlearn chooses it by the training rows, on which boosted trees leave little error and so little gap; here the validation
+    rows choose.
+    """
 
     grid: int = hyper(16, minimum=2, maximum=100)
     price: float = hyper(0.5, 0.1, 0.9, minimum=0.0, maximum=1.0)
@@ -125,6 +129,15 @@ class GridSearch(Reduction):
             estimator, _moment(constraint), grid_size=round(self.grid), constraint_weight=float(self.price)
         )
 
-    def parts(self, fitted: Any) -> tuple[Grown, ...]:
-        """The best ensemble."""
-        return (Grown(_part(fitted.predictors_[fitted.best_idx_])),)
+    def parts(self, fitted: Any, valid: Judges) -> tuple[Grown, ...]:
+        """The ensemble of the least error and gap on the validation rows, the first of equal ones."""
+        from fairlearn.reductions import ErrorRate
+
+        error, gap = ErrorRate(), _moment(self.constraint)
+        for moment in (error, gap):
+            moment.load_data(valid.coded, valid.labels, sensitive_features=valid.groups)
+        losses = [
+            (1 - self.price) * float(error.gamma(one.predict).max()) + self.price * float(gap.gamma(one.predict).max())
+            for one in fitted.predictors_
+        ]
+        return (Grown(_part(fitted.predictors_[losses.index(min(losses))])),)

@@ -15,8 +15,8 @@ from sklearn.tree import DecisionTreeClassifier
 from models.balancing import catalogue
 from models.balancing.grow.boosted_stumps import boosted_votes
 from models.balancing.grow.easy_ensemble import balanced_rows
-from models.balancing.grow.reductions import ExponentiatedGradient
-from models.balancing.growing import Ground, Grower, Votes
+from models.balancing.grow.reductions import ExponentiatedGradient, GridSearch
+from models.balancing.growing import Ground, Grower, Judges, Votes
 from models.data import Split
 from models.learners import learner, model_class
 from models.learners.forest_model import design, export_votes, indicators
@@ -168,7 +168,7 @@ def test_exponentiated_gradient_averages_the_ensembles_by_fairlearns_shares():
     x, groups = rng.normal(size=(400, 2)), rng.integers(0, 2, 400)
     y = (x[:, 0] + 0.8 * groups + rng.normal(size=400) > 0.5).astype(np.int64)
     make_one = lambda: HistGradientBoostingClassifier(max_iter=3, random_state=0)  # noqa: E731
-    ground = Ground(x.astype(np.float32), x, y, groups, np.ones(400), 5, 0, make_one)
+    ground = Ground(x.astype(np.float32), x, y, groups, np.ones(400), 5, 0, make_one, Judges(x, y, groups))
     parts = ExponentiatedGradient(iterations=3, constraint="demographic_parity").grow(ground)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -181,6 +181,34 @@ def test_exponentiated_gradient_averages_the_ensembles_by_fairlearns_shares():
         predictor = theirs.predictors_[number]
         mine = np.full(400, part.part) if isinstance(part.part, int) else part.part.predict(x)
         assert (mine == predictor.predict(x)).all()
+
+
+def test_grid_search_keeps_the_ensemble_that_validation_rows_prefer():
+    rng = np.random.default_rng(0)
+    x, groups = rng.normal(size=(600, 2)), rng.integers(0, 2, 600)
+    y = (x[:, 0] + 0.8 * groups + rng.normal(size=600) > 0.5).astype(np.int64)
+    make_one = lambda: HistGradientBoostingClassifier(max_iter=3, random_state=0)  # noqa: E731
+    mine, judges = slice(0, 300), Judges(x[300:], y[300:], groups[300:])
+    ground = Ground(x[mine].astype(np.float32), x[mine], y[mine], groups[mine], np.ones(300), 5, 0, make_one, judges)
+    (kept,) = GridSearch(grid=6, price=0.5).grow(ground)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = reductions.GridSearch(make_one(), reductions.EqualizedOdds(), grid_size=6)
+        theirs.fit(x[mine], y[mine], sensitive_features=groups[mine])
+    said = [predictor.predict(judges.coded) for predictor in theirs.predictors_]
+
+    def loss(decided):
+        # Each group's rates against those of all, and the share of errors.
+        rates = [
+            abs(decided[there & (judges.labels == c)].mean() - decided[judges.labels == c].mean())
+            for c in (0, 1)
+            for there in (judges.groups == 0, judges.groups == 1)
+        ]
+        return 0.5 * (decided != judges.labels).mean() + 0.5 * max(rates)
+
+    best = said[int(np.argmin([loss(decided) for decided in said]))]
+    assert (kept.part.predict(judges.coded) == best).all()
+    assert (best != said[theirs.best_idx_]).any(), "by the training rows it is another one"
 
 
 def test_nets_refuse_what_grows_trees_and_trees_what_trains_nets():
