@@ -115,16 +115,30 @@ def cluster(resources: Resources, device: str, table_bytes: int, note: Path) -> 
 
 @contextlib.contextmanager
 def _termination_kept() -> Iterator[None]:
-    """Ray takes SIGTERM for itself as it starts; whoever had set a handler before has it again afterwards.
+    """Ray takes SIGTERM for itself as it starts; whoever had set a handler before keeps it, and is called when Ray is up.
 
-    Prefect is one: it asks its handler whether a run was cancelled, and has one without it as crashed.
+    Prefect is one: it asks its handler whether a run was cancelled, and has one without it as crashed. One that comes while
+    Ray starts waits for that: what is half started is not taken down again.
     """
     before = signal.getsignal(signal.SIGTERM)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    actual = signal.signal
+
+    def but_termination(number: Any, handler: Any) -> Any:
+        return before if number == signal.SIGTERM else actual(number, handler)
+
+    actual(signal.SIGTERM, lambda number, _: came.append(number))
+    signal.signal = but_termination  # type: ignore[assignment]
     try:
         yield
     finally:
-        if callable(before) and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
+        signal.signal = actual
+        signal.signal(signal.SIGTERM, before)
+        if came:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _join(address: str) -> None:

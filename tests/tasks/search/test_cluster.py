@@ -1,11 +1,14 @@
 """Where trials run: here, or on a cluster that is named."""
 
+import os
+import signal
+
 import pytest
 from pydantic import ValidationError
 
 from models.errors import EquipoiseError
 from tasks.params import Resources
-from tasks.search.cluster import address_of, shares
+from tasks.search.cluster import _termination_kept, address_of, shares
 from tasks.search.relay import is_outside
 
 
@@ -49,3 +52,24 @@ def test_a_trial_never_asks_for_more_than_there_is(resources, device, available,
 def test_cuda_without_a_share_of_it_is_an_error_and_no_hang():
     with pytest.raises(EquipoiseError, match="gpus_per_trial"):
         shares(Resources(), "cuda", {"CPU": 2.0})
+
+
+def test_a_termination_while_ray_starts_is_told_to_who_listened_before_once_ray_is_up():
+    """Ray sets a handler that ends the process, as `_register_shutdown_hooks` of its nodes does."""
+    told: list[str] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: told.append("to the one before"))
+    try:
+        listens = signal.getsignal(signal.SIGTERM)
+        with _termination_kept():
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.signal(signal.SIGTERM, lambda *_: told.append("to Ray"))
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.signal(signal.SIGUSR1, signal.signal(signal.SIGUSR1, signal.SIG_DFL))
+            told.append("up")
+        assert told == ["up", "to the one before"]
+        assert signal.getsignal(signal.SIGTERM) is listens
+        with _termination_kept():
+            pass
+        assert len(told) == 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
