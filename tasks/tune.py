@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tasks.scoring import device_of
 from tasks.search import relay
 from tasks.search.board import Board
 from tasks.search.campaign import Course, Record, Result, Terms
-from tasks.search.checkpoints import identity
+from tasks.search.checkpoints import Rungs, identity
 from tasks.search.choice import Goal
 from tasks.search.cluster import cluster
 from tasks.search.companions import companions_of
@@ -123,6 +124,7 @@ def _terms(params: Params, competing: tuple[Pair, ...], schema: Schema) -> Terms
         pairs=tuple(pair for pair in competing if pair not in left_out), trials=trials, rounds=search.rounds, halving=search.halving,
         rungs=search.rungs, goal=goal_of(search, schema), seed=params.seed,
         budgets={pair.learner: params.model.budget(learner(pair.learner).counts_in) for pair in competing},
+        going_on=frozenset(pair.learner for pair in competing if search.going_on and learner(pair.learner).pauses),
     )  # fmt: skip
 
 
@@ -153,13 +155,18 @@ def _first(board: Board, setting: Setting, tables: dict[str, Table]) -> float:
     valid model. Trainings go on here while so little time is left that starting processes would not pay. One that breaks is
     left to them, as they can try it again; where there is no time for them, it has failed.
     """
+    rungs = Rungs(board.ledger.directory)
     pace, alone = SCORING_SECONDS, board.limit is not None and not board.any_sound
     while alone and not board.over and (run := board.next()) is not None:
         deadline = Deadline(time.time() + (board.seconds_left or 0.0), pace=pace)
         place = "here" if board.any_sound else "first"
         log.info("search: training %s on %s %s", run.pair.recipe.name, run.pair.learner, place)
         try:
-            results = carry_out(Job.of(run), setting, lambda name: tables[name].split(), deadline=deadline)
+            job = Job.of(run)
+            results = carry_out(
+                job, setting, lambda name: tables[name].split(), rungs.load(job.after), None, deadline,
+                partial(rungs.keep, job.name),
+            )  # fmt: skip
         except (RuntimeError, DeviceLostError) as error:
             if board.any_sound:
                 board.fail(run.name, str(error))

@@ -32,6 +32,9 @@ class Plan:
     together, where this one is not alone. `champion` are the models that a recipe may start from, of one architecture.
     `recorded` lets a GPU replay a population's step that was recorded once, in the place of launching all that it consists of.
     A net trains `to_the_end` where its last epoch is kept, whatever validation rows say of it.
+
+    A net pauses after the epoch `until`: its members are judged as they stand, and `on_pause` is given what a later call
+    with it as `resume` goes on with. `kept` says by epoch which members, by position, go on from there.
     """
 
     budget: int
@@ -45,6 +48,9 @@ class Plan:
     champion: tuple[Model, ...] = ()
     recorded: bool = True
     to_the_end: bool = False
+    until: int | None = None
+    kept: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    on_pause: Callable[[Checkpoint], None] | None = None
 
 
 class Checkpoint(NamedTuple):
@@ -120,13 +126,15 @@ It may raise TimeIsUp.
 class Learner(ABC):
     """Trains recipes. `accelerated` says whether it can use an accelerator, `data_parallel` whether several processes.
 
-    `counts_in` is what a budget of it is counted in: passes over the rows, or rounds of boosting.
+    `counts_in` is what a budget of it is counted in: passes over the rows, or rounds of boosting. `pauses` says whether it
+    can stop after a part of its budget and go on from there.
     """
 
     name: ClassVar[str]
     counts_in: ClassVar[Literal["epochs", "iterations"]] = "epochs"
     accelerated: ClassVar[bool] = True
     data_parallel: ClassVar[bool] = False
+    pauses: ClassVar[bool] = False
 
     @abstractmethod
     def refuses(self, recipe: Recipe, image: bool) -> str | None:

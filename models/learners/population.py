@@ -363,7 +363,7 @@ class Population:
             else:
                 keep.append(position)
         if len(keep) < len(self.alive):
-            self._keep(keep)
+            self.keep(keep)
 
     def _diverged(self, sound: int) -> str:
         """Why a member is dropped: the methods, the epoch, and the batch if the training loss was the first to go."""
@@ -386,7 +386,8 @@ class Population:
         for member in self.alive:
             self.outcomes[member].budget_used = self.epoch
 
-    def _keep(self, positions: list[int]) -> None:
+    def keep(self, positions: list[int]) -> None:
+        """Go on with the members at these positions alone."""
         self.alive = [self.alive[p] for p in positions]
         if not positions:
             return

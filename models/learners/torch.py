@@ -25,6 +25,7 @@ from models.learners.pool import ended_on
 from models.learners.population import Population
 from models.learners.replacing import replaced
 from models.learners.resume import checkpoint, restore
+from models.learners.rungs import begun_with, kept_of, of_pause, paused, shrink, so_far
 from models.learners.soundness import require_sound
 from models.learners.starting import begun, differing
 from models.learners.weights import learning_rate_factor
@@ -41,6 +42,7 @@ class _NetLearner(Learner):
     image: ClassVar[bool]
     running_statistics: ClassVar[bool] = False
     data_parallel = True
+    pauses = True
 
     def refuses(self, recipe: Recipe, image: bool) -> str | None:
         """Nets take every recipe but those of trees; each architecture takes its kind of data."""
@@ -85,7 +87,8 @@ class _NetLearner(Learner):
 
         Members that differ in a hyperparameter that is no number cannot share a program, nor can any where the net or a
         method cannot be batched. A population for which memory is too short begins anew in two halves. A checkpoint holds
-        what is finished and the population that is on its way.
+        what is finished and the population that is on its way; that of a pause, every population as it stood. One that such
+        a checkpoint has not comes to the same from its start.
         """
         if plan.workers is not None and not self.data_parallel:
             raise InputError(
@@ -101,8 +104,11 @@ class _NetLearner(Learner):
         architecture = self._whole_architecture(recipe, train, inputs, plan)
         waiting = _runs(members, recipe, recipe.batched and build_net(architecture, 0).batched, plan.together)
         finished: dict[int, Outcome] = {}
-        current = None
-        if resume is not None:
+        current, stood = None, of_pause(resume)
+        pauses: list[tuple[list[int], Checkpoint]] = []
+        if resume is not None and stood:
+            waiting = begun_with(stood, waiting, plan.together)
+        elif resume is not None:
             finished, waiting, current = _finished(resume), resume.numbers["waiting"], _current(resume)
             if plan.together is not None and len(waiting[0]) > plan.together:
                 waiting = [own[i : i + plan.together] for own in waiting for i in range(0, len(own), plan.together)]
@@ -110,13 +116,14 @@ class _NetLearner(Learner):
         note, up = None, False
         while waiting:
             positions = waiting[0]
-            chosen = [members[p] for p in positions]
+            chosen, pause = [members[p] for p in positions], None
             if up:
                 outcomes = [Outcome(None, "the time was up before it began", stopped=True) for _ in chosen]
             else:
                 report = partial(_report, on_epoch, finished, waiting)
                 try:
-                    outcomes = self._train(recipe, chosen, architecture, train, valid, plan, current, report)
+                    own_plan, start = replace(plan, kept=kept_of(plan, positions)), current or stood.get((*positions,))
+                    outcomes, pause = self._train(recipe, chosen, architecture, train, valid, own_plan, start, report)
                 except (RuntimeError, MemoryError) as error:
                     if len(positions) == 1 or not out_of_memory(error) or plan.workers is not None:
                         raise
@@ -129,10 +136,13 @@ class _NetLearner(Learner):
                 free_memory(plan.device)
                 continue
             up = up or any(outcome.stopped for outcome in outcomes)
+            pauses += [(positions, pause)] if pause is not None else []
             for position, outcome in zip(positions, outcomes, strict=True):
                 outcome.note = note or outcome.note
                 finished[position] = _ready(outcome, recipe, members[position], train)
             del waiting[0]
+        if plan.on_pause is not None and pauses:
+            plan.on_pause(paused(pauses))
         rows = ended_on(recipe, train)
         return [replaced(finished[p], recipe, member, rows) for p, member in enumerate(members)]
 
@@ -146,27 +156,32 @@ class _NetLearner(Learner):
         plan: Plan,
         resume: Checkpoint | None,
         report: Callable[[Population], None],
-    ) -> list[Outcome]:
-        """Train one population to the end of its budget, or of the time."""
+    ) -> tuple[list[Outcome], Checkpoint | None]:
+        """Train one population to the end of its budget, or of the time; or to a pause, with all that it is then."""
         given = recipe.with_values(recipe.shared_values(members[0].values))
         nets = [begun(build_net(architecture, m.seed), recipe, m, plan) for m in members]
         population = Population(given, members, nets, train, valid, plan)
         population.architecture = architecture
         if resume is not None:
             restore(population, resume)
+        end, up = min(plan.until or plan.budget, plan.budget), False
         try:
-            while population.alive and population.epoch < plan.budget:
+            shrink(population, plan.kept)
+            while population.alive and population.epoch < end:
                 population.run_epoch()
                 report(population)
+                shrink(population, plan.kept)
         except TimeIsUp:
             population.stop()
-        found = averaged(population)
+            up = True
+        pause = checkpoint(population) if end < plan.budget and not up else None
+        found = averaged(population) if pause is None else so_far(population)
         refused = population.recorded.refused if population.recorded is not None else None
         for outcome in found if refused is not None else []:
             outcome.note = (
                 f"a step could not be recorded for replay, and its operations were launched one by one ({refused})"
             )
-        return found
+        return found, pause
 
     def cannot_start(
         self, recipe: Recipe, models: Sequence[Model], inputs: Input, outputs: int, plan: Plan

@@ -90,6 +90,12 @@ class Search(Section):
         3, description="Each rung keeps one in this many trainings, by the best trial of each."
     )
     rungs: Count = Field(2, description="Budgets on the way to the full one.")
+    going_on: bool = Field(
+        False,
+        description="Whether nets that a rung keeps go on from where they stand, in a population that shrinks, in the place of "
+        "training anew with the next budget. That spends less, but what a recipe does last (a learning rate that falls, "
+        "weights that are deferred) comes after the first rungs, which judge without it. Trees always begin anew.",
+    )
     maximize: Literal["auto", *EVERY_UP] = Field(  # type: ignore[valid-type]
         "auto",
         description="A metric. auto: balanced accuracy; of a number its balanced mean absolute error is minimized.",

@@ -86,7 +86,7 @@ class Board:
 
     def _expected(self, run: Run) -> float:
         """Seconds that a run will take, by the last of its learner; endless where there was none."""
-        return self._pace.get(run.pair.learner, math.inf) * len(run.trainings) * run.budget
+        return self._pace.get(run.pair.learner, math.inf) * len(run.trainings) * run.spends
 
     def has(self, run: Run) -> bool:
         """Whether its results are known."""
@@ -182,7 +182,7 @@ class Board:
             log.warning("search: %s on %s: %s", run.pair.recipe.name, run.pair.learner, note)
         if run.name in self._handed_out:
             took = self._clock() - self._handed_out.pop(run.name)
-            self._pace[run.pair.learner] = took / (len(run.trainings) * run.budget)
+            self._pace[run.pair.learner] = took / max(1, len(run.trainings) * run.spends)
         for key, result in zip(run.keys, results, strict=True):
             if key not in self.known:
                 self.ledger.write(key, result)

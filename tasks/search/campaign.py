@@ -62,7 +62,9 @@ class Trial:
 class Run:
     """What trains at once: trainings of one kind for one budget, as one population where there are several.
 
-    `trials` are those of every training, next to each other; `pair` is that of the first.
+    `trials` are those of every training, next to each other; `pair` is that of the first. The budget of a run that goes on
+    with what another one, its `origin`, has trained covers that too; `full` is the budget that learning rates and phases are
+    laid out in.
     """
 
     round: int
@@ -70,6 +72,18 @@ class Run:
     pair: Pair
     trials: tuple[Trial, ...]
     budget: int
+    full: int
+    origin: Run | None = None
+
+    @property
+    def course(self) -> list[Run]:
+        """The runs that it goes on with, the first one first, and itself."""
+        return [*(self.origin.course if self.origin is not None else ()), self]
+
+    @property
+    def spends(self) -> int:
+        """What of the budget is spent in this run itself."""
+        return self.budget - (self.origin.budget if self.origin is not None else 0)
 
     @property
     def trainings(self) -> list[tuple[Trial, ...]]:
@@ -108,7 +122,8 @@ class Terms:
     """Everything that decides the course of a search. `budgets` is the full budget of each learner.
 
     `trials` is the number of trainings, None in a search that the clock limits. `sizes` says how many trainings one
-    population may hold, by the name of their family.
+    population may hold, by the name of their family. Trainings with the learners in `going_on` go on from rung to rung; the
+    others begin anew on each.
     """
 
     pairs: tuple[Pair, ...]
@@ -120,6 +135,7 @@ class Terms:
     seed: int
     budgets: Mapping[str, int]
     sizes: Sizes = field(default_factory=Sizes)
+    going_on: frozenset[str] = frozenset()
 
     @functools.cached_property
     def families(self) -> tuple[Family, ...]:
@@ -197,12 +213,12 @@ def course(terms: Terms, over: Callable[[], bool]) -> Generator[list[Run], Mappi
         trials = _trials(terms, round_, size, records)
         mine = {trial.id: Record(trial) for trial in trials}
         records.extend(mine.values())
-        running = trainings(trials)
+        running, runs = trainings(trials), list[Run]()
         for rung in range(terms.rungs):
             if rung and over():
                 limited = True
                 break
-            runs = _runs(terms, running, round_, rung)
+            runs = _runs(terms, running, round_, rung, runs)
             if not runs:
                 break
             results = yield runs
@@ -273,11 +289,14 @@ def _told(goal: Goal, records: Sequence[Record]) -> list[Told]:
     return told
 
 
-def _runs(terms: Terms, running: Sequence[tuple[Trial, ...]], round_: int, rung: int) -> list[Run]:
-    """The populations of a stage, in the order of their first trainings.
+def _runs(
+    terms: Terms, running: Sequence[tuple[Trial, ...]], round_: int, rung: int, before: Sequence[Run]
+) -> list[Run]:
+    """The populations of a stage, in the order of their first trainings; `before` are those of the rung before.
 
-    Every rung trains from the start, with all of its learning rate and phases in its own budget: what a recipe does last
-    (deferred weights, a classifier trained anew) is then part of what it is judged by, on the first rung as on the last.
+    A training that begins anew on every rung has all of its learning rate and phases in the rung's own budget: what a
+    recipe does last (deferred weights, a classifier trained anew) is then part of what it is judged by, on the first rung
+    as on the last. One that goes on has them in the full budget, and stays with those of its population that are left.
     Protected trainings get the full budget at once, so that they never wait.
     """
 
@@ -285,14 +304,23 @@ def _runs(terms: Terms, running: Sequence[tuple[Trial, ...]], round_: int, rung:
         full = terms.budgets[training[0].pair.learner]
         return full if _protected(training) else budget(full, terms.halving, terms.rungs, rung)
 
-    together = populations([(own[0].pair, own[0].trained_values, spent(own)) for own in running], terms.sizes)
-    return [
-        Run(
-            round_, rung, running[positions[0]][0].pair, tuple(t for p in positions for t in running[p]),
-            spent(running[positions[0]]),
-        )
-        for positions in together
-    ]  # fmt: skip
+    def full(training: Sequence[Trial]) -> int:
+        learner = training[0].pair.learner
+        return terms.budgets[learner] if learner in terms.going_on else spent(training)
+
+    left, found = {own[0].trained_as: own for own in running}, []
+    for run in before:
+        if run.full == run.budget:
+            continue
+        own = [left.pop(t[0].trained_as) for t in run.trainings if t[0].trained_as in left]
+        if own:
+            trials = tuple(trial for training in own for trial in training)
+            found.append(Run(round_, rung, own[0][0].pair, trials, spent(own[0]), run.full, run))
+    anew = list(left.values())
+    for positions in populations([(own[0].pair, own[0].trained_values, spent(own)) for own in anew], terms.sizes):
+        first, trials = anew[positions[0]], tuple(trial for p in positions for trial in anew[p])
+        found.append(Run(round_, rung, first[0].pair, trials, spent(first), full(first)))
+    return sorted(found, key=lambda run: run.trials[0].id)
 
 
 def _status(terms: Terms, run: Run, result: Result) -> str:

@@ -67,6 +67,28 @@ class Kept:
         self._last = time.monotonic()
 
 
+class Rungs:
+    """Where trainings stood at the end of a rung, in the folder of their search: the next one goes on from there."""
+
+    def __init__(self, search: Path) -> None:
+        self._folder = search / "rungs"
+
+    def keep(self, name: str, checkpoint: Checkpoint) -> None:
+        """Keep what the run `name` has come to, whole or not at all."""
+        with replacing(self._folder / name) as temporary:
+            temporary.mkdir(parents=True)
+            save_checkpoint(checkpoint, temporary)
+
+    def load(self, name: str | None) -> Checkpoint | None:
+        """What was kept of it; None where there is nothing, as of a run that another clone has done."""
+        if name is None:
+            return None
+        try:
+            return load_checkpoint(self._folder / name)
+        except (OSError, ValueError, safetensors.SafetensorError):
+            return None
+
+
 def identity(settings: Mapping[str, Any], inputs: Iterable[Path], code: Iterable[Path]) -> str:
     """A digest of all that a result follows from: the settings, the data, the code and the libraries."""
     digest = hashlib.sha256()

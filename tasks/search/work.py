@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
@@ -77,7 +78,8 @@ class Job:
 
     `members` are the values and the seed of each training, `adjusted` for each of them the recipes and values of its
     trials; without it, every member is judged as the job's own recipe. `together` is how many members may train at once,
-    where memory is short.
+    where memory is short. Training pauses after `until`, where that is less than the budget, and goes on `after` the run of
+    this name; the epochs of the pauses before and the members that went on from each are in `kept`.
     """
 
     name: str
@@ -87,13 +89,30 @@ class Job:
     members: tuple[tuple[Mapping[str, Any], int], ...]
     adjusted: tuple[tuple[tuple[str, Mapping[str, Any]], ...], ...] | None = None
     together: int | None = None
+    until: int | None = None
+    after: str | None = None
+    kept: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
     @staticmethod
     def of(run: Run) -> Job:
-        """The run's pair and budget, the values and seed of each training, and its trials."""
-        members = tuple((own[0].trained_values, own[0].seed) for own in run.trainings)
-        adjusted = tuple(tuple((t.pair.recipe.name, dict(t.values)) for t in own) for own in run.trainings)
-        return Job(run.name, run.pair.recipe.name, run.pair.learner, run.budget, members, adjusted)
+        """The run's pair and budget, the values and seed of each training, and its trials.
+
+        Of a run that goes on with another one: the trainings of all that began, and the trials of those that are left.
+        """
+        first, left = run.course[0], {own[0].trained_as: own for own in run.trainings}
+        began = [own[0] for own in first.trainings]
+        members = tuple((trial.trained_values, trial.seed) for trial in began)
+        adjusted = tuple(
+            tuple((t.pair.recipe.name, dict(t.values)) for t in left.get(trial.trained_as, ())) for trial in began
+        )
+        kept = []
+        for before, after in itertools.pairwise(run.course):
+            own = {training[0].trained_as for training in after.trainings}
+            kept.append((before.budget, tuple(i for i, trial in enumerate(began) if trial.trained_as in own)))
+        return Job(
+            run.name, first.pair.recipe.name, run.pair.learner, run.full, members, adjusted, until=run.budget,
+            after=run.origin.name if run.origin is not None else None, kept=tuple(kept),
+        )  # fmt: skip
 
     @property
     def trials(self) -> tuple[tuple[tuple[str, Mapping[str, Any]], ...], ...]:
@@ -114,8 +133,12 @@ def carry_out(
     resume: Checkpoint | None = None,
     on_epoch: OnEpoch | None = None,
     deadline: Deadline | None = None,
+    on_pause: Callable[[Checkpoint], None] | None = None,
 ) -> list[Result]:
-    """Train every member for the whole budget from its start, and score its trials: a function of its arguments alone.
+    """Train every member for its budget from its start, and score its trials: a function of its arguments alone.
+
+    `resume` is where an earlier attempt has stopped or, of a run that goes on with another one, that one has paused; without
+    it the same comes out, later. `on_pause` is given what a run that goes on with this one needs.
 
     The results are those of the first member's trials, then of the second's, and so on.
     With a deadline, training ends at the last epoch (or boosting round) that leaves time for the scores, or in the midst of
@@ -137,7 +160,10 @@ def carry_out(
             on_epoch(epoch, make)
         deadline.check()
 
-    plan = replace(setting.plan, budget=job.budget, device=device, together=job.together, over=deadline.over)
+    plan = replace(
+        setting.plan, budget=job.budget, device=device, together=job.together, over=deadline.over, until=job.until,
+        kept=dict(job.kept), on_pause=on_pause,
+    )  # fmt: skip
     count = sum(len(own) for own in job.trials)
     deadline.begin(count)
     members = [Member(values, seed) for values, seed in job.members]
@@ -168,7 +194,7 @@ def _results(
     setting: Setting,
 ) -> list[Result]:
     """What a member's outcome is worth on validation rows with the adjustments of each of its trials."""
-    if outcome.model is None:
+    if outcome.model is None or not trials:
         return [Result(None, f"{name} on {learner}: {outcome.error}", note=outcome.note) for name, _ in trials]
     raw = average([outcome.model], calib), average([outcome.model], valid)
     found = []

@@ -21,7 +21,7 @@ from ray import tune
 from models.data import Split
 from models.errors import DeviceLostError
 from models.learners.learner import Checkpoint
-from tasks.search.checkpoints import load_checkpoint, save_checkpoint
+from tasks.search.checkpoints import Rungs, load_checkpoint, save_checkpoint
 from tasks.search.deadline import Deadline
 from tasks.search.tables import Table
 from tasks.search.work import Job, Setting, carry_out
@@ -71,7 +71,12 @@ def trial(config: Mapping[str, Any], shared: Shared | None = None) -> None:
         return
     members = tuple((values, seed) for values, seed in plain["members"])
     job = Job(
-        **{**plain, "members": members, "adjusted": tuple(tuple((r, v) for r, v in t) for t in plain["adjusted"])}
+        **{
+            **plain,
+            "members": members,
+            "adjusted": tuple(tuple((r, v) for r, v in t) for t in plain["adjusted"]),
+            "kept": tuple((epoch, tuple(own)) for epoch, own in plain["kept"]),
+        }
     )
     if job.name in shared.known:
         _wait_for_others(shared.at_once)
@@ -88,6 +93,7 @@ def trial(config: Mapping[str, Any], shared: Shared | None = None) -> None:
             last = time.monotonic()
 
     directory = Path(shared.stage_file).parent
+    rungs = Rungs(directory)
     alive = _alive(directory / "alive", job.name, shared.session)
     with _ending_itself(shared.cut), alive as deaths, _saying_why(_failure_file(directory, job.name, shared.session)):
         if deaths > 1:
@@ -97,9 +103,10 @@ def trial(config: Mapping[str, Any], shared: Shared | None = None) -> None:
             job,
             shared.setting,
             lambda name: _split(shared, name),
-            _resume(),
+            _resume() or rungs.load(job.after),
             on_epoch,
             _deadline(shared.deadline, shared.pace),
+            functools.partial(rungs.keep, job.name),
         )
     tune.report({"results": json.dumps([asdict(result) for result in results])})
 

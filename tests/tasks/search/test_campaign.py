@@ -19,6 +19,7 @@ from tasks.search.ledger import Ledger
 from tasks.search.populations import Sizes, populations
 from tasks.search.progress import Progress
 from tasks.search.space import families, pairs
+from tasks.search.work import Job
 from tests.tasks.search.courses import PAIRS, Clock, board_of, carry_out, outcome, terms, timed
 
 
@@ -326,3 +327,41 @@ def test_other_settings_data_or_code_are_another_search(tmp_path):
     (code / "__pycache__" / "a.pyc").write_bytes(b"")
     assert len(set(names)) == 4
     assert identity({"seed": 0}, [data], [code]) == names[-1]
+
+
+def test_what_goes_on_stays_in_its_population_on_the_schedule_of_the_full_budget(tmp_path):
+    board = board_of(tmp_path, rungs=3, going_on=frozenset({"mlp"}))
+    carry_out(board)
+    nets = [run for run in board.runs if run.pair.learner == "mlp"]
+    assert {run.budget for run in nets} == {1, 3, 9}
+    assert {run.full for run in nets} == {9}
+    later = [run for run in nets if run.origin is not None]
+    assert any(run.rung == 2 for run in later)
+    for run in later:
+        before = {own[0].trained_as for own in run.origin.trainings}
+        assert {own[0].trained_as for own in run.trainings} <= before
+        assert run.origin in board.runs
+        assert (run.origin.round, run.origin.rung) == (run.round, run.rung - 1)
+        assert run.spends == run.budget - run.origin.budget
+    assert all(run.origin is None and run.full == run.budget for run in board.runs if run.pair.learner == "trees")
+    # A member's record has the rungs that it came to, whether it was kept or not.
+    for record in board.finished.records:
+        full = board.terms.budgets[record.trial.pair.learner]
+        spent = [budget(full, 3, 3, rung) for rung in range(len(record.rungs))]
+        assert [b for b, _ in record.rungs] == ([full] if record.trial.protected else spent)
+
+
+def test_a_job_that_goes_on_has_all_that_began_and_the_trials_of_those_that_are_left(tmp_path):
+    board = board_of(tmp_path, rungs=3, going_on=frozenset({"mlp"}))
+    carry_out(board)
+    run = next(run for run in board.runs if run.rung == 2 and run.origin is not None)
+    first, job = run.course[0], Job.of(run)
+    assert [seed for _, seed in job.members] == [own[0].seed for own in first.trainings]
+    assert (job.budget, job.until, job.after) == (9, 9, run.origin.name)
+    assert [epoch for epoch, _ in job.kept] == [1, 3]
+    left = {own[0].seed for own in run.trainings}
+    assert {job.members[i][1] for i in job.kept[-1][1]} == left
+    assert [seed in left for _, seed in job.members] == [bool(trials) for trials in job.trials]
+    assert sum(map(len, job.trials)) == len(run.trials)
+    alone = Job.of(first)
+    assert (alone.until, alone.after, alone.kept) == (1, None, ())

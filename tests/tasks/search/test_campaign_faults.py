@@ -18,7 +18,7 @@ def test_what_breaks_when_there_is_no_time_for_processes_has_failed(tmp_path, mo
     clock, done = Clock(), []
     board = Board(terms(trials=None), Ledger(tmp_path), minutes=0.3, clock=clock)
 
-    def carried_out(job, setting, table, deadline):
+    def carried_out(job, setting, table, resume, on_epoch, deadline, on_pause):
         done.append(job.name)
         clock.now += 4.0
         if len(done) == 2:
