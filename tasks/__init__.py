@@ -6,6 +6,10 @@ busy machine. What the user has set in the environment stays.
 
 import os
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+WITHOUT_PROXY = ("no_proxy", "NO_PROXY")
+
 ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "DVC_NO_ANALYTICS": "1",
@@ -20,3 +24,16 @@ ENVIRONMENT = {
 
 for _name, _value in ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
+
+
+def _keep_loopback_from_proxies() -> None:
+    """Where the user has a proxy: servers of this machine, as a run and the production set start them, are not behind it."""
+    if not any(os.environ.get(name) or os.environ.get(name.upper()) for name in PROXIES):
+        return
+    # Of the two spellings libraries know one or the other.
+    given = [name.strip() for variable in WITHOUT_PROXY for name in os.environ.get(variable, "").split(",")]
+    if "*" not in given:
+        os.environ.update(dict.fromkeys(WITHOUT_PROXY, ",".join(dict.fromkeys([*filter(None, given), *LOOPBACK]))))
+
+
+_keep_loopback_from_proxies()
