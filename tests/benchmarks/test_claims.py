@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.claims import COLUMNS, NAME, PAGE, cells, page
-from benchmarks.effects import Effect, Terms, effect_on_nets
+from benchmarks.effects import Effect, Terms, effect, effect_on_nets
 from benchmarks.measures import known, measures
 from benchmarks.problems import KINDS, drawn
 from benchmarks.table import RESULTS, Figures, read
@@ -72,6 +72,13 @@ def test_gains_and_verdict_by_hand():
     assert high - 0.05 == pytest.approx(12.7062 * 0.05, rel=1e-4)
     assert not wide.holds
     assert cells(wide)[10] == "does not hold"
+
+
+@pytest.mark.parametrize(("near", "draws"), [(np.inf, 3), (-1.0, 2)])
+def test_further_rows_are_drawn_where_the_interval_ends_near_zero(near, draws):
+    terms = Terms(seeds=(0, 1), further=(2,), near=near, tries=0, epochs=1, scale=0.1, hidden=(4,))
+    found = effect(component("prior_threshold"), terms)
+    assert (len(found.gains), cells(found)[-1]) == (draws, draws)
 
 
 def test_the_page_says_what_was_measured():

@@ -21,6 +21,12 @@ class FineTuning(Schedule):
     formula: ClassVar[str] = "until start one training, then another from where it ended"
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     source: ClassVar[Source] = SOURCE
+    claim: ClassVar[Claim] = Claim(
+        "serves the rare classes",
+        "long_tail",
+        "balanced_accuracy",
+        remark="it is a part of others, which average what it leads to; its paper claims nothing of it alone",
+    )
 
     def phases(self) -> tuple[Phase, ...]:
         """Two trainings."""
