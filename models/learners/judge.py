@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,64 @@ from models.balancing.component import Sampler, State, Weigher
 from models.data import Batch, targets_of
 from models.learners.net_model import evaluation_rows
 from models.learners.objective import first, stacked, values_of
+from models.learners.transforms import judged
 
 if TYPE_CHECKING:
     from models.learners.population import Population
 
 PIECE = 1024
 """Rows that are judged at once on a CPU: what all members make of them then stays in its caches."""
+
+
+@torch.no_grad()
+def judge(population: Population) -> None:
+    """Keep each member's best weights; drop members that diverged, or that have waited too long in the last phase."""
+    p = population
+    if p.phases[p.phase].pretext is not None:
+        _keep_last(p)
+        return
+    with judged(p):
+        losses, sound = validation_losses(p), p.sound.cpu()
+        if p.plan.workers is not None:
+            losses = p.plan.workers.as_first(losses)
+        better = losses.isfinite() if p.plan.to_the_end else losses < p.best_loss
+        chosen = better.to(p.device)
+        p.best = torch.where(chosen[:, None], p.weights.flat, p.best)
+    if p.single and bool(better[0]):
+        p.best_buffers = {k: v.clone() for k, v in p.buffers.items()}
+    p.best_loss = torch.where(better, losses, p.best_loss)
+    p.waited = torch.where(better, 0, p.waited + 1)
+    last = p.phase == len(p.phases) - 1
+    keep = []
+    for position, member in enumerate(p.alive):
+        outcome = p.outcomes[member]
+        outcome.history.append(float(losses[position]))
+        outcome.budget_used = p.epoch
+        if not math.isfinite(losses[position]):
+            outcome.error = _diverged(p, int(sound[position]))
+        elif last and (p.waited[position] >= p.plan.patience or p.epoch == p.plan.budget):
+            outcome.model = p.best_model(position)
+        else:
+            keep.append(position)
+    if len(keep) < len(p.alive):
+        p.keep(keep)
+
+
+def _keep_last(population: Population) -> None:
+    """What validation rows cannot judge goes on as it is."""
+    p = population
+    p.best = p.weights.flat.clone()
+    p.best_buffers = {k: v.clone() for k, v in p.buffers.items()}
+    for member in p.alive:
+        p.outcomes[member].budget_used = p.epoch
+
+
+def _diverged(population: Population, sound: int) -> str:
+    """Why a member is dropped: the methods, the epoch, and the batch if the training loss was the first to go."""
+    methods = ", ".join(c.name for c in population.recipe.in_training()) or "none"
+    if sound <= population.batch:
+        return f"{methods}: the training loss is not finite in epoch {population.epoch}, batch {sound + 1}"
+    return f"{methods}: the validation loss is not finite in epoch {population.epoch}"
 
 
 def validation_losses(population: Population) -> Tensor:

@@ -34,13 +34,13 @@ from models.learners.branching import averager_of, part_ways
 from models.learners.capture import recorded_steps
 from models.learners.clock import Clock, clocks
 from models.learners.dropout import KEPT, dropout_factors, droppable, rate_levels, step_keys
-from models.learners.judge import validation_losses
+from models.learners.judge import judge
 from models.learners.learner import Member, Outcome, Plan
 from models.learners.net_model import NetModel
 from models.learners.objective import Columns, Objective, acting, first, gradients_of, stacked, values_of
 from models.learners.pool import pool_of
 from models.learners.survey import survey
-from models.learners.transforms import constrain, follow, judged, transformed
+from models.learners.transforms import constrain, follow, transformed
 from models.learners.weights import OWN, AdamW, Weights
 from models.nets.net import Net
 from models.recipe import Recipe
@@ -324,7 +324,7 @@ class Population:
             self.take(given) if self.recorded is None else self.recorded.take(self, given)
             self.optimizer.steps += 1
         self.epoch += 1
-        self._judge()
+        judge(self)
 
     def _over(self) -> bool:
         """Whether the time is up, as the first worker says where there are several."""
@@ -333,58 +333,12 @@ class Population:
             return False
         return over() if workers is None else workers.first_says(over())
 
-    @torch.no_grad()
-    def _judge(self) -> None:
-        """Keep each member's best weights; drop members that diverged, or that have waited too long in the last phase."""
-        if self.phases[self.phase].pretext is not None:
-            self._keep_last()
-            return
-        with judged(self):
-            losses, sound = validation_losses(self), self.sound.cpu()
-            if self.plan.workers is not None:
-                losses = self.plan.workers.as_first(losses)
-            better = losses.isfinite() if self.plan.to_the_end else losses < self.best_loss
-            chosen = better.to(self.device)
-            self.best = torch.where(chosen[:, None], self.weights.flat, self.best)
-        if self.single and bool(better[0]):
-            self.best_buffers = {k: v.clone() for k, v in self.buffers.items()}
-        self.best_loss = torch.where(better, losses, self.best_loss)
-        self.waited = torch.where(better, 0, self.waited + 1)
-        last = self.phase == len(self.phases) - 1
-        keep = []
-        for position, member in enumerate(self.alive):
-            outcome = self.outcomes[member]
-            outcome.history.append(float(losses[position]))
-            outcome.budget_used = self.epoch
-            if not math.isfinite(losses[position]):
-                outcome.error = self._diverged(int(sound[position]))
-            elif last and (self.waited[position] >= self.plan.patience or self.epoch == self.plan.budget):
-                outcome.model = self.best_model(position)
-            else:
-                keep.append(position)
-        if len(keep) < len(self.alive):
-            self.keep(keep)
-
-    def _diverged(self, sound: int) -> str:
-        """Why a member is dropped: the methods, the epoch, and the batch if the training loss was the first to go."""
-        methods = ", ".join(c.name for c in self.recipe.in_training()) or "none"
-        if sound <= self.batch:
-            return f"{methods}: the training loss is not finite in epoch {self.epoch}, batch {sound + 1}"
-        return f"{methods}: the validation loss is not finite in epoch {self.epoch}"
-
     def stop(self) -> None:
         """End here, between two epochs: every member that is still on its way gives its best so far."""
         for position, member in enumerate(self.alive):
             self.outcomes[member].model = self.best_model(position)
             self.outcomes[member].stopped = True
         self.alive = []
-
-    def _keep_last(self) -> None:
-        """What validation rows cannot judge goes on as it is."""
-        self.best = self.weights.flat.clone()
-        self.best_buffers = {k: v.clone() for k, v in self.buffers.items()}
-        for member in self.alive:
-            self.outcomes[member].budget_used = self.epoch
 
     def keep(self, positions: list[int]) -> None:
         """Go on with the members at these positions alone."""
