@@ -322,6 +322,10 @@ class GradientTransform(Surveying):
     def transform(self, state: State, gradients: State, parameters: State, progress: Tensor) -> Update:
         """Gradients by parameter name -> what to step along, and the next state."""
 
+    def judged(self, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
+        """Weights of validation rows [n] that ask for what the steps lead to, up to a factor; None to judge rows alike."""
+        return None
+
     def constrain(self, state: State, parameters: State) -> State:
         """Parameters after the step -> those that are to be others, by name, where `constrains` is set."""
         return {}

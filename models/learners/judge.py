@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from models.balancing.component import Sampler, State, Weigher
+from models.balancing.component import GradientTransform, Sampler, State, Weigher
 from models.data import Batch, targets_of
 from models.learners.net_model import evaluation_rows
 from models.learners.objective import first, stacked, values_of
@@ -129,20 +129,22 @@ def judging_draws(population: Population, rows: int) -> dict[str, Tensor]:
 
 
 def _judged(population: Population) -> Tensor:
-    """How much each validation row counts for each member [P, n]: by its weight, and as sampling and weighing ask."""
+    """How much each validation row counts for each member [P, n]: by its weight, and as sampling, weighing and steps ask."""
     p, valid = population, population.valid
-    if p.active.weigh is None and p.active.sample is None:
+    if p.active.weigh is None and p.active.sample is None and p.active.optimize is None:
         return valid.weights.expand(len(p.alive), -1)
     rows = []
     for position in range(len(p.alive)):
         factor = valid.weights
-        for slot in ("weigh", "sample"):
+        for slot in ("weigh", "sample", "optimize"):
             part, fixed = p.method(slot, position), None
             if isinstance(part, Sampler):
                 state = {k: v[position] for k, v in p.state["sample"].items()}
                 fixed = part.judged(state, valid.labels, valid.groups, p.statistics)
             elif isinstance(part, Weigher):
                 fixed = part.row_weights(p.statistics, valid.labels, valid.groups)
+            elif isinstance(part, GradientTransform):
+                fixed = part.judged(valid.labels, valid.groups, p.statistics)
             factor = factor if fixed is None else factor * fixed
         rows.append(factor)
     return torch.stack(rows)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from models.balancing.component import Claim, GradientTransform, Need, Source, State, Update, hyper
+from models.data import Statistics
 
 
 def normalized_sum(gradients: State) -> State:
@@ -21,7 +22,8 @@ class PerClassNormalized(GradientTransform):
     """PCNGD on mini-batches: plain steps along the sum of the unit gradients of the classes, without momentum.
 
     The step's length is `size` times the square root of the number of parameters over the number of classes, so that
-    the learning rate means about what it means to AdamW; to the method that is a constant.
+    the learning rate means about what it means to AdamW; to the method that is a constant. As all classes count alike in a step,
+    they do in what validation rows say of an epoch.
     """
 
     size: float | Tensor = hyper(0.2, 0.02, 2.0, log=True, minimum=0.0, maximum=100.0)
@@ -40,6 +42,10 @@ class PerClassNormalized(GradientTransform):
     claim: ClassVar[Claim] = Claim(
         "lets every class pull with the same force, where a step sees all rows", "whole_batch", "balanced_accuracy"
     )
+
+    def judged(self, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
+        """Classes alike."""
+        return 1 / statistics.class_counts.clamp(min=1)[labels]
 
     def transform(self, state: State, gradients: State, parameters: State, progress: Tensor) -> Update:
         """Directions for all parameters."""

@@ -258,9 +258,10 @@ def test_a_set_level_loss_is_judged_on_the_whole_validation_set():
     assert outcome.history[0] == pytest.approx(float(expected), rel=1e-4)
 
 
-def test_validation_rows_count_as_the_sampling_asks():
+@pytest.mark.parametrize("method", ["class_balanced_sampling", "per_class_normalized"])
+def test_validation_rows_count_as_the_sampling_and_the_steps_ask(method):
     plan = dataclasses.replace(PLAN, budget=1)
-    outcome = fit("class_balanced_sampling", members("class_balanced_sampling", 2), plan)[1]
+    outcome = fit(method, members(method, 2), plan)[1]
     losses = cross_entropy(outcome.model.logits(VALID), one_hot(VALID.labels, 2))
     w = 1 / Statistics.of(TRAIN).class_counts[VALID.labels]
     assert outcome.history[0] == pytest.approx(float((w * losses).sum() / w.sum()), rel=1e-4)
