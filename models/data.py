@@ -113,7 +113,7 @@ class Statistics(NamedTuple):
 
     Where rows have weights of their own a row counts as its weight over the mean weight: training weighs its loss so, and what
     makes up for class frequencies must know those that the loss sees. A row of weight 2 is two rows, and the counts sum to
-    `rows`.
+    `rows`. Formulas that ask how well a class is known (margins, effective numbers, group DRO's adjustment) get the same counts.
 
     Classes are what rows are balanced by, as in `Split`: classes, bins of the number, or rarest labels (the first one:
     no label). `label_counts` [L] are the rows that carry each of several labels, [0] for the other tasks; `centres` [C]
@@ -170,7 +170,7 @@ class Statistics(NamedTuple):
         centres = nothing
         if split.task == "regression":
             total = counts.new_zeros(split.classes).index_add_(0, split.labels, values[:, 0])
-            centres = total / torch.where(counts > 0, counts, 1)
+            centres = total / occurring(counts)
         return Statistics(counts, table.sum(0), table, len(split), split.task, carried, centres)
 
 
@@ -188,6 +188,11 @@ def _summed(keys: Tensor, shares: Tensor | None, size: int) -> Tensor:
         return torch.bincount(keys, minlength=size).float()
     # On the CPU, where the order of the additions is always the same.
     return torch.bincount(keys.cpu(), shares, size).float().to(keys.device)
+
+
+def occurring(counts: Tensor) -> Tensor:
+    """The counts, and 1 where there are none: what may be divided by. A count is less than 1 where rows weigh little."""
+    return torch.where(counts > 0, counts, 1)
 
 
 def targets_of(labels: Tensor, values: Tensor, classes: int, task: Task) -> Tensor:

@@ -89,17 +89,21 @@ def shadow_report(
 ) -> dict[str, Any]:
     """The comparison of challenger and champion from a prediction log; `labels` names a file with prediction_id and target."""
     from models.metrics.figures import Terms
-    from tasks.predict import load_predictor
+    from models.metrics.terms import BETA
+    from models.predictor import Predictor
     from tasks.serving.log import log_files, read_log
     from tasks.serving.shadow import compare
+    from tasks.stage import read_json
 
-    target = load_predictor(open_registry(url), reference).schema.target
+    loaded = open_registry(url).load(*parse_reference(reference))
+    target = Predictor.load(loaded.directory / "predictor").schema.target
+    beta = read_json(loaded.directory / "evaluation.json").get("beta", BETA)
     if not folder.is_dir():
         raise InputError(
             f"{folder} is no folder with a prediction log. Name the one that `equipoise serve --log` wrote."
         )
     known = _labels(labels, target) if labels is not None else None
-    return compare(read_log(log_files(folder)), target, known, Terms())
+    return compare(read_log(log_files(folder)), target, known, Terms(beta=beta))
 
 
 def _labels(path: Path, target: Target) -> pd.Series:

@@ -147,6 +147,10 @@ class Sampler(Surveying):
         """Whether by the state after a survey validation rows count otherwise than before: earlier epochs then count no more."""
         return False
 
+    def settled(self, state: State) -> bool:
+        """Whether rows are drawn as they will be to the end; until then nobody has waited too long for a better epoch."""
+        return True
+
 
 @dataclass(frozen=True)
 class Mixer(Surveying):
@@ -321,10 +325,6 @@ class GradientTransform(Surveying):
     @abstractmethod
     def transform(self, state: State, gradients: State, parameters: State, progress: Tensor) -> Update:
         """Gradients by parameter name -> what to step along, and the next state."""
-
-    def judged(self, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
-        """Weights of validation rows [n] that ask for what the steps lead to, up to a factor; None to judge rows alike."""
-        return None
 
     def constrain(self, state: State, parameters: State) -> State:
         """Parameters after the step -> those that are to be others, by name, where `constrains` is set."""

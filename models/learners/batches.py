@@ -119,28 +119,30 @@ def _drawn(population: Population, samplers: Sequence[Sampler], states: State, s
     p = population
     progress, split, guesses = p.epoch / p.plan.budget, p.pool.split, p.pool.guesses
     known = [{k: v[position] for k, v in states.items()} for position in range(len(p.alive))]
-    orders, shares = [], []
-    for position, (member, sampler) in enumerate(zip(p.alive, samplers, strict=True)):
-        order = sampler.order(known[position], steps, size, p.generators[member])
-        orders.append(order)
-        if order is None:
-            labels = guesses["labels"][position] if guesses else split.labels
-            share = sampler.probabilities(known[position], labels, split.groups, p.statistics, progress)
-            if guesses:
-                share = share * (guesses["weights"][position] > 0)
-            shares.append(share.double().cumsum(0))
-    edges = iter(
-        torch.stack(shares).cpu() if shares else ()
-    )  # the host waits for the device once, not for every member
-    of_member = [next(edges) if order is None else None for order in orders]
+    orders = [
+        sampler.order(own, steps, size, p.generators[member])
+        for sampler, own, member in zip(samplers, known, p.alive, strict=True)
+    ]
+    asked = [position for position, order in enumerate(orders) if order is None]
     places = p.pool.positions.cpu() if p.pool.positions is not None else None
 
+    def share_of(position: int) -> Tensor:
+        labels = guesses["labels"][position] if guesses else split.labels
+        share = samplers[position].probabilities(known[position], labels, split.groups, p.statistics, progress)
+        return share * (guesses["weights"][position] > 0) if guesses else share
+
+    there: dict[int, Tensor] = {}
+    if asked and p.device.type != "cpu":
+        # The host waits for the device once, not for every member.
+        there = dict(zip(asked, torch.stack([share_of(position) for position in asked]).cpu(), strict=True))
+
     def draw(position: int) -> Tensor:
-        order, edge = orders[position], of_member[position]
-        if edge is not None:
+        order = orders[position]
+        if order is None:
+            share = there[position] if there else share_of(position)
+            edges = share.double().cumsum(0)  # on the host: an accelerator adds in any order
             uniform = torch.rand(steps * size, generator=p.generators[p.alive[position]], dtype=torch.float64)
-            order = torch.searchsorted(edge, uniform * edge[-1], right=True).clamp(max=len(split) - 1)
-        assert order is not None
+            order = torch.searchsorted(edges, uniform * edges[-1], right=True).clamp(max=len(split) - 1)
         order = order.cpu().reshape(-1)
         return order if places is None else places[order]
 

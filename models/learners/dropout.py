@@ -2,7 +2,7 @@
 
 The host draws one number for each step of a member; what becomes of every unit is computed from it where the net is, by
 integers alone, so that it is the same on each device and does not depend on who trains beside the member. Drawn on the host, a
-number for each unit took a hundred times as long as the step of 256 members on a GPU.
+number for each unit took more than forty times as long as the steps of 256 members on a GPU.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from models.balancing.component import GradientTransform, Sampler, State, Weigher
-from models.data import Batch, targets_of
+from models.balancing.component import Sampler, State, Weigher
+from models.data import Batch, one_hot, targets_of
 from models.learners.net_model import evaluation_rows
 from models.learners.objective import first, stacked, values_of
 from models.learners.transforms import judged
@@ -50,12 +50,18 @@ def judge(population: Population) -> None:
         outcome.budget_used = p.epoch
         if not math.isfinite(losses[position]):
             outcome.error = _diverged(p, int(sound[position]))
-        elif last and (p.waited[position] >= p.plan.patience or p.epoch == p.plan.budget):
+        elif last and (p.epoch == p.plan.budget or (p.waited[position] >= p.plan.patience and _settled(p, position))):
             outcome.model = p.best_model(position)
         else:
             keep.append(position)
     if len(keep) < len(p.alive):
         p.keep(keep)
+
+
+def _settled(population: Population, position: int) -> bool:
+    """Whether a member's rows are drawn as they will be to the end."""
+    part = population.method("sample", position)
+    return part is None or part.settled({k: v[position] for k, v in population.state["sample"].items()})
 
 
 def _keep_last(population: Population) -> None:
@@ -131,21 +137,23 @@ def judging_draws(population: Population, rows: int) -> dict[str, Tensor]:
 def _judged(population: Population) -> Tensor:
     """How much each validation row counts for each member [P, n]: by its weight, and as sampling, weighing and steps ask."""
     p, valid = population, population.valid
-    if p.active.weigh is None and p.active.sample is None and p.active.optimize is None:
+    per_class = p.active.optimize is not None and p.active.optimize.per_class
+    if p.active.weigh is None and p.active.sample is None and not per_class:
         return valid.weights.expand(len(p.alive), -1)
     rows = []
     for position in range(len(p.alive)):
         factor = valid.weights
-        for slot in ("weigh", "sample", "optimize"):
+        for slot in ("weigh", "sample"):
             part, fixed = p.method(slot, position), None
             if isinstance(part, Sampler):
                 state = {k: v[position] for k, v in p.state["sample"].items()}
                 fixed = part.judged(state, valid.labels, valid.groups, p.statistics)
             elif isinstance(part, Weigher):
                 fixed = part.row_weights(p.statistics, valid.labels, valid.groups)
-            elif isinstance(part, GradientTransform):
-                fixed = part.judged(valid.labels, valid.groups, p.statistics)
             factor = factor if fixed is None else factor * fixed
+        if per_class:  # in its steps classes count alike, whatever else weighs their rows
+            of_class = factor @ one_hot(valid.labels, valid.classes)
+            factor = factor / torch.where(of_class > 0, of_class, 1)[valid.labels]
         rows.append(factor)
     return torch.stack(rows)
 

@@ -5,9 +5,11 @@ The sources are compiled by NVRTC, which comes with torch; where that cannot be,
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -71,12 +73,25 @@ Kernel = Callable[..., None]
 @functools.cache
 def _compiled(source: str, name: str, device: int) -> Kernel | None:
     try:
-        with torch.cuda.device(device):
+        with torch.cuda.device(device), _without_toolkit():
             made: Kernel = torch.cuda._compile_kernel(source, name)
-    except (AttributeError, RuntimeError, OSError) as error:
+    except (AttributeError, ImportError, RuntimeError, OSError) as error:
         log.warning("%s cannot be compiled for this device, and torch's own operations take its place: %s", name, error)
         return None
     return made
+
+
+@contextlib.contextmanager
+def _without_toolkit() -> Iterator[None]:
+    """Torch names the headers of CUDA's toolkit, and raises where there is none; nothing here includes one."""
+    from torch.utils import cpp_extension
+
+    before = cpp_extension.CUDA_HOME
+    cpp_extension.CUDA_HOME = before or str(Path(torch.__file__).parent)
+    try:
+        yield
+    finally:
+        cpp_extension.CUDA_HOME = before
 
 
 def _launch(source: str, name: str, grid: tuple[int, int], arguments: Sequence[Any], device: torch.device) -> bool:

@@ -6,7 +6,7 @@ import gc
 
 import torch
 
-from models.balancing.component import Learning, Mixer
+from models.balancing.component import Learning, Mixer, Sampler
 from models.learners.batches import effective_batch
 from models.learners.learner import Input, Plan
 from models.nets.net import Net
@@ -30,7 +30,9 @@ def member_bytes(net: Net, inputs: Input, rows: int, plan: Plan, recipe: Recipe)
     """About the memory that one member of a population of this net takes while it trains the recipe on a table of `rows`."""
     parameters = sum(p.numel() for p in net.parameters())
     batch = effective_batch(rows, plan.batch_size)
-    order = 8 * rows  # the rows of an epoch's batches
+    # The rows of an epoch's batches, of those that are mixed in, and what each row is drawn with.
+    drawing = sum(isinstance(part, (Sampler, Mixer)) for part in recipe.everything())
+    order = 8 * rows * (1 + drawing)
     step = 4 * (COPIES * parameters + PASSES * batch * _activations(net, inputs))
     return step + order + rows // batch * _drawn(recipe, batch)
 

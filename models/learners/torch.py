@@ -172,8 +172,10 @@ class _NetLearner(Learner):
                 report(population)
                 shrink(population, plan.kept)
         except TimeIsUp:
-            population.stop()
-            up = True
+            # After the last epoch before a pause none is missing, unless the time was up in the midst of it.
+            if population.epoch < end or end == plan.budget or (plan.over is not None and plan.over()):
+                population.stop()
+                up = True
         pause = checkpoint(population) if end < plan.budget and not up else None
         found = averaged(population) if pause is None else so_far(population)
         refused = population.recorded.refused if population.recorded is not None else None

@@ -33,10 +33,15 @@ def by_product(table: Tensor, rows: Tensor, starts: Tensor) -> Tensor:
 
     For its gradient nothing is sorted, which takes an accelerator longer than the products of a step.
     """
-    every, ends = torch.arange(len(table), device=table.device)[:, None], starts.roll(-1)
-    owned = (every >= starts) & ((every < ends) | (ends <= starts))
+    every, columns = (
+        torch.arange(len(table), device=table.device)[:, None],
+        torch.arange(len(starts), device=table.device),
+    )
+    owned = (every >= starts) & ((every < starts.roll(-1)) | (columns == len(starts) - 1))
     blocks = (table[:, None, :] * owned[:, :, None]).flatten(1)
-    return table.new_zeros(len(rows), len(table)).scatter(1, rows, 1.0) @ blocks
+    # Of nothing that members have of their own: rows that all of them are judged on are marked once.
+    nothing = torch.zeros(len(rows), len(table), dtype=table.dtype, device=table.device)
+    return nothing.scatter(1, rows, 1.0) @ blocks
 
 
 class Embedding(nn.Module):

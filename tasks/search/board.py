@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from tasks.search.campaign import Course, Key, Result, Run, Terms, course, round_sizes
+from tasks.search.checkpoints import Rungs
 from tasks.search.ledger import Ledger
 
 log = logging.getLogger("equipoise")
@@ -86,6 +87,8 @@ class Board:
 
     def _expected(self, run: Run) -> float:
         """Seconds that a run will take, by the last of its learner; endless where there was none."""
+        if not run.spends:
+            return 0.0
         return self._pace.get(run.pair.learner, math.inf) * len(run.trainings) * run.spends
 
     def has(self, run: Run) -> bool:
@@ -182,11 +185,14 @@ class Board:
             log.warning("search: %s on %s: %s", run.pair.recipe.name, run.pair.learner, note)
         if run.name in self._handed_out:
             took = self._clock() - self._handed_out.pop(run.name)
-            self._pace[run.pair.learner] = took / max(1, len(run.trainings) * run.spends)
+            if run.spends:
+                self._pace[run.pair.learner] = took / (len(run.trainings) * run.spends)
         for key, result in zip(run.keys, results, strict=True):
             if key not in self.known:
                 self.ledger.write(key, result)
                 self.known[key] = result
+        if run.origin is not None:
+            Rungs(self.ledger.directory).forget(run.origin.name)
         self.ledger.spent(self.spent)
         self._proceed()
 

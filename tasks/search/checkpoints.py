@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -78,6 +79,10 @@ class Rungs:
         with replacing(self._folder / name) as temporary:
             temporary.mkdir(parents=True)
             save_checkpoint(checkpoint, temporary)
+
+    def forget(self, name: str) -> None:
+        """Give back what was kept of a run, once nobody goes on from it."""
+        shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def load(self, name: str | None) -> Checkpoint | None:
         """What was kept of it; None where there is nothing, as of a run that another clone has done."""

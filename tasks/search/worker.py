@@ -98,7 +98,8 @@ def trial(config: Mapping[str, Any], shared: Shared | None = None) -> None:
     with _ending_itself(shared.cut), alive as deaths, _saying_why(_failure_file(directory, job.name, shared.session)):
         if deaths > 1:
             # Most likely it needs more memory than there is.
-            job = replace(job, together=max(1, len(job.members) >> (deaths - 1)))
+            going_on = sum(bool(own) for own in job.trials)
+            job = replace(job, together=max(1, going_on >> (deaths - 1)))
         results = carry_out(
             job,
             shared.setting,

@@ -93,7 +93,7 @@ class UncertaintyBoundary(Adjuster):
         "arXiv:2311.11723",
     )
     claim: ClassVar[Claim] = Claim(
-        "finds more of the rare class at a wanted precision", "rare_positive", "f0.5", models=3
+        "raises F0.5 of the rare class by a threshold that falls with certainty", "rare_positive", "f0.5", models=3
     )
 
     def fit(self, scores: Scores, labels: Tensor, groups: Tensor, weights: Tensor, statistics: Statistics) -> State:

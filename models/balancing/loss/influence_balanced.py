@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.balancing.component import Claim, Correction, Loss, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
-from models.data import Batch, Statistics
+from models.data import Batch, Statistics, occurring
 
 EPSILON = 1e-3
 
@@ -21,7 +21,7 @@ def influence(logits: Tensor, targets: Tensor, features: Tensor) -> Tensor:
 def class_factor(class_counts: Tensor) -> Tensor:
     """C n_c^-1 / sum_k n_k^-1 over the classes that occur [C]."""
     present = (class_counts > 0).to(class_counts.dtype)
-    raw = present / class_counts.clamp(min=1)
+    raw = present / occurring(class_counts)
     return raw * present.sum() / raw.sum()
 
 

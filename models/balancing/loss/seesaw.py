@@ -73,13 +73,16 @@ class Seesaw(OneClassARow):
     claim: ClassVar[Claim] = SPARED
 
     def init(self, statistics: Statistics) -> State:
-        """The rows of each class seen so far [C]."""
-        return {"seen": torch.zeros_like(statistics.class_counts)}
+        """The weights of the rows of each class seen so far [C], and how many rows these are []."""
+        return {"seen": torch.zeros_like(statistics.class_counts), "rows": statistics.class_counts.new_zeros(())}
 
     def losses(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> Tensor:
         """Logits [B, C] -> loss per row [B]."""
-        return seesaw(logits, batch.labels, batch.targets, state["seen"], self.mitigation, self.compensation)
+        # A row of the mean weight is one row, whatever the weights add up to.
+        seen = state["seen"] * (state["rows"] / state["seen"].sum().clamp(min=1e-30))
+        return seesaw(logits, batch.labels, batch.targets, seen, self.mitigation, self.compensation)
 
     def advance(self, state: State, logits: Tensor, batch: Batch, progress: Tensor) -> State:
         """Count the batch's rows, each by its weight."""
-        return {**state, "seen": state["seen"] + (batch.targets * batch.weights[:, None]).sum(0)}
+        seen = state["seen"] + (batch.targets * batch.weights[:, None]).sum(0)
+        return {**state, "seen": seen, "rows": state["rows"] + len(batch.labels)}

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.balancing.component import Claim, Correction, Loss, Source, State, hyper
 from models.balancing.loss.none import cross_entropy
-from models.data import Batch, Statistics
+from models.data import Batch, Statistics, occurring
 
 
 def inverse_frequency(class_counts: Tensor, power: float | Tensor) -> Tensor:
@@ -16,7 +16,7 @@ def inverse_frequency(class_counts: Tensor, power: float | Tensor) -> Tensor:
     power 1 is 'balanced' of scikit-learn, n / (C n_c); power 0 is no weighting. A class without rows gets the weight
     of a class with one row before scaling; no row asks for it.
     """
-    raw = class_counts.clamp(min=1) ** -power
+    raw = occurring(class_counts) ** -power
     return raw * class_counts.sum() / (raw * class_counts).sum()
 
 

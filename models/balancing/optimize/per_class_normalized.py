@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from models.balancing.component import Claim, GradientTransform, Need, Source, State, Update, hyper
-from models.data import Statistics
 
 
 def normalized_sum(gradients: State) -> State:
@@ -42,10 +41,6 @@ class PerClassNormalized(GradientTransform):
     claim: ClassVar[Claim] = Claim(
         "lets every class pull with the same force, where a step sees all rows", "whole_batch", "balanced_accuracy"
     )
-
-    def judged(self, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
-        """Classes alike."""
-        return 1 / statistics.class_counts.clamp(min=1)[labels]
 
     def transform(self, state: State, gradients: State, parameters: State, progress: Tensor) -> Update:
         """Directions for all parameters."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.balancing.component import Claim, Need, Sampler, Seen, Source, State, View
 from models.balancing.loss.none import cross_entropy
-from models.data import Statistics, one_hot
+from models.data import Statistics, occurring, one_hot
 
 SMALLEST = 1e-6
 ROUNDS = 80
@@ -116,9 +116,9 @@ class AdaptiveAllocation(Sampler):
     ) -> Tensor:
         """Probability of each row [n]: its group's share of what was collected (of nothing: even), its rows alike."""
         share = torch.where(state["collected"].sum() > 0, state["collected"], 1.0)
-        raw = (share / statistics.group_counts.clamp(min=1))[groups]
+        raw = (share / occurring(statistics.group_counts))[groups]
         return raw / raw.sum()
 
     def judged(self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
         """Validation rows count so that groups do alike, as in what the allocation makes small."""
-        return 1 / statistics.group_counts.clamp(min=1)[groups]
+        return 1 / occurring(statistics.group_counts)[groups]

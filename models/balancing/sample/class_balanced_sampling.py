@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from models.balancing.component import EVERY_TASK, Claim, Correction, Sampler, Source, State, Task
-from models.data import Statistics
+from models.data import Statistics, occurring
 
 SOURCE = Source(
     "Exploring the Limits of Weakly Supervised Pretraining",
@@ -21,7 +21,7 @@ def power_sampling(labels: Tensor, class_counts: Tensor, power: float | Tensor) 
 
     power 1 draws rows alike (instance-balanced), 1/2 square-root, 0 class-balanced.
     """
-    raw = (class_counts.clamp(min=1) ** (power - 1))[labels]
+    raw = (occurring(class_counts) ** (power - 1))[labels]
     return raw / raw.sum()
 
 

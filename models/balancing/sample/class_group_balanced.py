@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from models.balancing.component import EVERY_TASK, Claim, Correction, Need, Sampler, Source, State, Task
-from models.data import Statistics
+from models.data import Statistics, occurring
 
 
 @dataclass(frozen=True)
@@ -32,5 +32,5 @@ class ClassGroupBalanced(Sampler):
         self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics, progress: float
     ) -> Tensor:
         """Probability of each row [n]."""
-        raw = 1 / statistics.class_group_counts.clamp(min=1)[labels, groups]
+        raw = 1 / occurring(statistics.class_group_counts)[labels, groups]
         return raw / raw.sum()

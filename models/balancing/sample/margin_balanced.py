@@ -91,6 +91,10 @@ class MarginBalanced(Sampler):
         """When the bins become known."""
         return bool(after["known"]) and not bool(before["known"])
 
+    def settled(self, state: State) -> bool:
+        """When the bins are known."""
+        return bool(state["known"])
+
 
 @dataclass(frozen=True)
 class TopicMarginBalanced(MarginBalanced):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.balancing.component import Claim, Correction, Sampler, Source, State, View, hyper
 from models.balancing.loss.none import cross_entropy
-from models.data import Statistics, one_hot
+from models.data import Statistics, occurring, one_hot
 
 
 def ranks_within(labels: Tensor, values: Tensor, classes: int) -> Tensor:
@@ -91,10 +91,13 @@ class SelfPaced(Sampler):
         """Probability of each row [n]."""
         pace = min(1.0, progress / float(self.full)) if float(self.full) > 0 else 1.0
         inside = admitted(state["losses"], state["ranks"], state["bar"][labels], float(self.begin), pace).float()
-        rows = torch.zeros_like(statistics.class_counts).index_add(0, labels, inside)
-        raw = inside * (statistics.class_counts.clamp(min=1) ** self.power / rows.clamp(min=1))[labels]
+        none = torch.zeros_like(statistics.class_counts)
+        let_in, rows = none.index_add(0, labels, inside), none.index_add(0, labels, torch.ones_like(inside))
+        # Drawn by rows: what these weigh is in the loss already.
+        share = occurring(statistics.class_counts) ** (self.power - 1) * rows / let_in.clamp(min=1)
+        raw = inside * share[labels]
         return raw / raw.sum()
 
     def judged(self, state: State, labels: Tensor, groups: Tensor, statistics: Statistics) -> Tensor | None:
         """Validation rows count as their classes are drawn at the end."""
-        return statistics.class_counts.clamp(min=1)[labels] ** (torch.as_tensor(self.power) - 1)
+        return occurring(statistics.class_counts)[labels] ** (torch.as_tensor(self.power) - 1)

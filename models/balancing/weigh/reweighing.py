@@ -6,14 +6,14 @@ from typing import ClassVar
 from torch import Tensor
 
 from models.balancing.component import EVERY_TASK, Claim, Need, Source, State, Task, Weigher
-from models.data import Batch, Statistics
+from models.data import Batch, Statistics, occurring
 
 
 def independence_weights(class_group_counts: Tensor) -> Tensor:
     """n_c n_g / (n n_cg) for counts [C, G] of class and group; 0 where there are no rows."""
     counts = class_group_counts
     expected = counts.sum(1, keepdim=True) * counts.sum(0, keepdim=True) / counts.sum()
-    return expected / counts.clamp(min=1) * (counts > 0)
+    return expected / occurring(counts) * (counts > 0)
 
 
 @dataclass(frozen=True)

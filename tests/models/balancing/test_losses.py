@@ -196,6 +196,12 @@ def test_seesaw_counts_the_rows_that_it_has_seen():
     for _ in range(2):
         state = part.advance(state, given.logits, given.batch, given.progress)
     torch.testing.assert_close(state["seen"], 2 * torch.bincount(given.batch.labels, minlength=4).float())
+    lighter = part.init(given.statistics)
+    for _ in range(2):
+        batch = given.batch._replace(weights=given.batch.weights * 1e-3)
+        lighter = part.advance(lighter, given.logits, batch, given.progress)
+    losses = [part.losses(known, given.logits, given.batch, given.progress) for known in (state, lighter)]
+    torch.testing.assert_close(*losses)
 
 
 # --- smoothing ---

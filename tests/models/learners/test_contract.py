@@ -258,12 +258,20 @@ def test_a_set_level_loss_is_judged_on_the_whole_validation_set():
     assert outcome.history[0] == pytest.approx(float(expected), rel=1e-4)
 
 
-@pytest.mark.parametrize("method", ["class_balanced_sampling", "per_class_normalized"])
-def test_validation_rows_count_as_the_sampling_and_the_steps_ask(method):
+@pytest.mark.parametrize(
+    ("recipe", "of"),
+    [
+        ("class_balanced_sampling", "training"),
+        ("per_class_normalized", "validation"),
+        ({"sample": "class_balanced_sampling", "optimize": "per_class_normalized"}, "validation"),
+    ],
+    ids=str,
+)
+def test_validation_rows_count_as_the_sampling_and_the_steps_ask(recipe, of):
     plan = dataclasses.replace(PLAN, budget=1)
-    outcome = fit(method, members(method, 2), plan)[1]
+    outcome = fit(recipe, members("none", 2), plan)[1]
     losses = cross_entropy(outcome.model.logits(VALID), one_hot(VALID.labels, 2))
-    w = 1 / Statistics.of(TRAIN).class_counts[VALID.labels]
+    w = 1 / Statistics.of(TRAIN if of == "training" else VALID).class_counts[VALID.labels]
     assert outcome.history[0] == pytest.approx(float((w * losses).sum() / w.sum()), rel=1e-4)
     plain = fit("none", members("none", 1), plan)[0]
     direct = cross_entropy(plain.model.logits(VALID), one_hot(VALID.labels, 2)).mean()

@@ -196,3 +196,11 @@ def test_rates_scale_the_step_of_a_parameter_and_constraints_follow_it(count):
     assert (after["body.0.bias"] - before["body.0.bias"]).abs().max() > 1e-3
     assert after["classifier.weight"].abs().max() <= 0.1
     assert before["classifier.weight"].abs().max() > 0.1
+
+
+def test_nobodys_patience_ends_before_rows_are_drawn_as_they_will_be():
+    plan = dataclasses.replace(PLAN, budget=5, patience=1)
+    still = [Member({"learning_rate": 0.0, "weight_decay": 0.0}, 1)]
+    late = parse({"sample": {"margin_balanced": {"warm": 0.6, "bins": 4.0}}})
+    assert len(MLP().fit(late, still, TRAIN, VALID, INPUTS, plan)[0].history) == 5
+    assert len(MLP().fit(parse("none"), still, TRAIN, VALID, INPUTS, plan)[0].history) == 2
