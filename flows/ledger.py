@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import logging
 import os
 import sys
@@ -71,6 +72,7 @@ class Ledger:
         command = " ".join(sys.argv)
         with _clear(self._root):
             outputs = [out.fs_path for stage in self._stages() for out in stage.outs]
+            self._mend()
             self._forget({killed, os.getpid()})
             held = rwlock(self._repo.tmp_dir, self._repo.fs, command, [], outputs, self._hardlinks)
             held.__enter__()
@@ -78,6 +80,20 @@ class Ledger:
             yield
         finally:
             held.__exit__(None, None, None)
+
+    def _mend(self) -> None:
+        """Put away DVC's table of who holds what if a process was killed while it wrote it, as DVC would refuse to read it."""
+        from dvc.lock import make_lock
+        from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
+
+        table, guard = (os.path.join(self._repo.tmp_dir, name) for name in (RWLOCK_FILE, RWLOCK_LOCK))
+        with make_lock(guard, tmp_dir=self._repo.tmp_dir, hardlink_lock=self._hardlinks):
+            try:
+                json.loads(Path(table).read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                return
+            except ValueError:
+                os.unlink(table)
 
     def _forget(self, processes: set[int | None]) -> None:
         """Remove what these processes hold from DVC's table; only to be used of processes that are gone."""

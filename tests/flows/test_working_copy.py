@@ -70,6 +70,8 @@ def test_a_killed_run_leaves_no_lock(small_copy: Any) -> None:
     lock.write_text(lock.read_text().replace(str(first.pid), str(os.getpid())))
     assert small_copy.stages().returncode == 0
     assert small_copy.clean()
+    table.write_text("")  # as of a process that was killed while it wrote
+    assert small_copy.stages().returncode == 0
 
 
 def test_dvc_repro_and_a_run_record_the_same(small_copy: Any, tmp_path: Any) -> None:
