@@ -97,7 +97,8 @@ def shadow_report(
 
     loaded = open_registry(url).load(*parse_reference(reference))
     target = Predictor.load(loaded.directory / "predictor").schema.target
-    beta = read_json(loaded.directory / "evaluation.json").get("beta", BETA)
+    judged = loaded.directory / "evaluation.json"
+    beta = read_json(judged).get("beta", BETA) if judged.is_file() else BETA
     if not folder.is_dir():
         raise InputError(
             f"{folder} is no folder with a prediction log. Name the one that `equipoise serve --log` wrote."
