@@ -53,7 +53,7 @@ def _conceal_log_lines() -> None:
 
 
 class _Concealing:
-    """Makes log records without credentials in message and traceback."""
+    """Makes log records without credentials in message, traceback and stack."""
 
     def __init__(self, factory: Factory) -> None:
         self._factory = factory
@@ -62,10 +62,12 @@ class _Concealing:
         record = self._factory(*args, **kwargs)
         try:
             said = record.getMessage()
-        except (TypeError, ValueError, KeyError):
+        except Exception:  # noqa: BLE001  # an argument may raise anything as it becomes text
             return record  # whoever handles it says what is wrong with it
         if (shown := redacted(said)) != said:
             record.msg, record.args = shown, None
         if record.exc_info and record.exc_info[0] is not None:
             record.exc_text = redacted(logging.Formatter().formatException(record.exc_info))
+        if record.stack_info:
+            record.stack_info = redacted(record.stack_info)
         return record

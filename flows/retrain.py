@@ -106,27 +106,28 @@ def retrain(
         overrides: The same by names of keys: {"search.budget.trials": 8}, or ["search.budget.trials=8"]. They go before all else.
         wait: Wait for another run in the same working copy, in the place of being refused.
     """
-    settings, file = as_settings(params, overrides), Path(params_file) if params_file else None
+    file = Path(params_file) if params_file else None
     try:
-        with concealed(), opened(Path.cwd(), settings, file, wait) as run:
+        with concealed():
             conceal_parameters()
-            if run.due:
-                run.check()
-            with turn(run.chosen.params.model_name):
-                ingest(run)
-                validate(run)
-                split(run)
-                start(run)
-                resample(run)
-                tune(run)
-                train(run)
-                evaluate(run)
-                audit(run)
-                gate(run)
-                report(run)
-                register(run)
-                outcome = read_outcome(run.root, run.chosen.params)
-                artifacts.summary(outcome)
+            with opened(Path.cwd(), as_settings(params, overrides), file, wait) as run:
+                if run.due:
+                    run.check()
+                with turn(run.chosen.params.model_name):
+                    ingest(run)
+                    validate(run)
+                    split(run)
+                    start(run)
+                    resample(run)
+                    tune(run)
+                    train(run)
+                    evaluate(run)
+                    audit(run)
+                    gate(run)
+                    report(run)
+                    register(run)
+                    outcome = read_outcome(run.root, run.chosen.params)
+                    artifacts.summary(outcome)
     except RefusedError as error:
         return refused(error)
     if outcome.decision == "refused":

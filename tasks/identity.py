@@ -57,11 +57,15 @@ _SECRET = re.compile(
     r"token|secret|password|passwd|signature|credential|auth|api_?key|access_?key|^sig$|^key$|^x-amz-", re.I
 )
 _SECRET_VARIABLE = re.compile(
-    r"(token|secret|passw|credential|api_?key|private_?key|auth_string|webhook)(?!.*_(path|file|dir|mode|id|name)$)",
+    r"(token|secret|passw|(^|_)pass(phrase)?$|_pwd$|credential|api_?key|access_?key|private_?key|auth_string|webhook)"
+    r"(?!.*_(path|file|dir|directory|mode|name)$)(?!.*(?<!secret)_id$)",
     re.I,
 )
+"""The number of a key or a token (AWS_ACCESS_KEY_ID) is none; PWD alone is the shell's folder."""
 SHORTEST_SECRET = 8
 """Characters: a shorter value of a variable is a word that may stand anywhere."""
+_WORD = re.compile(r"[a-z]{,15}")
+"""As is one like this (postgres, changeme), whatever the variable."""
 _URL = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>]+")
 
 
@@ -170,17 +174,18 @@ def processor() -> str:
 def redacted(value: Any) -> Any:
     """The same value without credentials: user, password and secret query values of URLs, and what the environment keeps secret.
 
-    The latter are the values of variables with such names (AWS_SECRET_ACCESS_KEY, EQUIPOISE_WEBHOOK), wherever they occur.
+    The latter are the values of variables with such names (AWS_SECRET_ACCESS_KEY, EQUIPOISE_WEBHOOK), wherever they occur;
+    but for words, and for paths of what is there.
     """
     return _redacted(value, _secrets_of_environment())
 
 
 def _redacted(value: Any, secrets: Sequence[str]) -> Any:
     if isinstance(value, str):
-        text = _URL.sub(lambda found: _without_credentials(found[0]), value)
+        # Secrets first: of one that is an address itself, the address without its query would still say the path.
         for secret in secrets:
-            text = text.replace(secret, "REDACTED")
-        return text
+            value = value.replace(secret, "REDACTED")
+        return _URL.sub(lambda found: _without_credentials(found[0]), value)
     if isinstance(value, Mapping):
         return {str(k): _redacted(v, secrets) for k, v in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
@@ -190,13 +195,20 @@ def _redacted(value: Any, secrets: Sequence[str]) -> Any:
 
 def _secrets_of_environment() -> list[str]:
     """The longest first: one may be a part of another. Also as they look in an address."""
-    values = {value for name, value in os.environ.items() if _is_secret(name) and len(value) >= SHORTEST_SECRET}
+    values = {value for name, value in os.environ.items() if _is_secret(name) and _says_something(value)}
     return sorted(values | {quote(value, safe="") for value in values}, key=lambda value: (-len(value), value))
 
 
 @functools.cache
 def _is_secret(variable: str) -> bool:
     return _SECRET_VARIABLE.search(variable) is not None
+
+
+def _says_something(value: str) -> bool:
+    """Whether a value of such a variable is to be hidden: no word that stands in data as well, no path of a file with it."""
+    if len(value) < SHORTEST_SECRET or _WORD.fullmatch(value):
+        return False
+    return not (os.sep in value and os.path.exists(value))
 
 
 def _without_credentials(url: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import EquipoiseError, InputError
+from tasks.identity import redacted
 from tasks.interrupts import insist_on_interrupts
 from tasks.params import Params, load_params
 
@@ -54,7 +55,7 @@ class Stage:
         try:
             self.execute(load_params(Path("params.yaml")))
         except EquipoiseError as error:
-            print(f"{self.name}: {error}", file=sys.stderr)
+            print(f"{self.name}: {redacted(str(error))}", file=sys.stderr)
             raise SystemExit(error.exit_code) from None
         except KeyboardInterrupt:
             print(f"{self.name}: stopped; the same command goes on from here", file=sys.stderr)

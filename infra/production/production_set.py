@@ -14,7 +14,6 @@ from infra.production import ceph, orchestration, postgres, ray_cluster, storage
 from infra.production.settings import DATABASE, HOST, Settings, secrets_in, write_environment
 from infra.production.supervisor import Supervisor, listens
 from models.errors import BusyError, InputError
-from tasks import WITHOUT_PROXY
 
 ENVIRONMENT = "environment"
 
@@ -38,9 +37,7 @@ def production(
         with _alone(state), Supervisor(state / "logs", say) as supervisor:
             supervisor.logs.chmod(0o700)
             variables = _start(settings, root, Path(scratch), supervisor)
-            # A shell that is led to the set may have a proxy, and commands of others in it; tasks/__init__.py has seen to ours.
-            direct = {name: os.environ[name] for name in WITHOUT_PROXY if name in os.environ}
-            write_environment(state / ENVIRONMENT, direct | variables)
+            write_environment(state / ENVIRONMENT, variables)
             yield supervisor, variables
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

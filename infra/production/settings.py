@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from models.errors import InputError
+from tasks import LOOPBACK
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,9 +133,26 @@ def write_private(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+DIRECT = f"""
+# Servers of this machine are met without the proxy that this shell may have; of the two names programs know one or the other.
+case ",${{no_proxy:-}},${{NO_PROXY:-}}," in
+*[,\\ ]"*"[,\\ ]*) ;;
+*)
+    [ "${{no_proxy:-}}" = "${{NO_PROXY:-}}" ] || no_proxy="${{no_proxy:-}}${{no_proxy:+${{NO_PROXY:+,}}}}${{NO_PROXY:-}}"
+    case ",${{no_proxy:-}}," in
+    *",{",".join(LOOPBACK)},"*) ;;
+    *) no_proxy="${{no_proxy:+$no_proxy,}}{",".join(LOOPBACK)}" ;;
+    esac
+    export no_proxy NO_PROXY="$no_proxy"
+    ;;
+esac
+"""
+
+
 def write_environment(path: Path, variables: dict[str, str]) -> None:
     """A file to `source`: what a shell needs to meet the set. It holds secrets, so its owner alone reads it."""
-    write_private(path, "".join(f"export {name}={_quoted(value)}\n" for name, value in sorted(variables.items())))
+    lines = "".join(f"export {name}={_quoted(value)}\n" for name, value in sorted(variables.items()))
+    write_private(path, lines + DIRECT)
 
 
 def _quoted(value: Any) -> str:

@@ -50,10 +50,8 @@ class PredictionLog:
     def write(self, entries: Iterable[Mapping[str, Any]]) -> None:
         """Append entries; each gets the format's number. Values are cleaned of credentials."""
         lines = [
-            (
-                json.dumps(redacted({"format": FORMAT, **e}), ensure_ascii=False, allow_nan=False, default=str) + "\n"
-            ).encode()
-            for e in entries
+            (json.dumps(entry, ensure_ascii=False, allow_nan=False, default=str) + "\n").encode()
+            for entry in redacted([{"format": FORMAT, **e} for e in entries])
         ]
         with self._lock:
             for line in lines:

@@ -22,13 +22,14 @@ from infra.production.api import Api
 from infra.production.faults import faults
 from infra.production.orchestration import bound
 from infra.production.production_set import check, packages_missing, production
-from infra.production.settings import Postgres, Settings, load, secrets_in
+from infra.production.settings import Postgres, Settings, load, secrets_in, write_environment
 from infra.production.supervisor import Program, Supervisor, listens, run
 from infra.production.yours import named_apart, secrets_given
 from models.errors import EquipoiseError, InputError
 from tests.s3_server import moto_server
 
 PATIENCE_SECONDS = 60.0
+LOCAL = "127.0.0.1,localhost,::1"
 SLEEPER = (sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)")
 
 
@@ -67,6 +68,36 @@ def test_secrets_are_made_once_for_their_owner_alone(tmp_path: Path) -> None:
     assert secrets_in(tmp_path) == made
     assert stat.S_IMODE((tmp_path / "secrets.json").stat().st_mode) == 0o600
     assert made.postgres not in repr(made)
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ({}, LOCAL),
+        ({"NO_PROXY": "a.org"}, f"a.org,{LOCAL}"),
+        ({"no_proxy": "b.org", "NO_PROXY": "a.org, c.org"}, f"b.org,a.org, c.org,{LOCAL}"),
+        ({"no_proxy": f"a.org,{LOCAL}", "NO_PROXY": f"a.org,{LOCAL}"}, f"a.org,{LOCAL}"),
+    ],
+)
+def test_a_shell_that_reads_the_environment_meets_the_set_without_its_proxy(
+    shell: str, given: dict[str, str], seen: str, tmp_path: Path
+) -> None:
+    write_environment(tmp_path / "environment", {"A": "it's 1"})
+    twice = 'set -eu; . ./environment; . ./environment; printf "%s\\n" "$A" "$no_proxy" "$NO_PROXY"'
+    environment = {"PATH": os.environ["PATH"], **given}
+    said = subprocess.run(
+        [shell, "-c", twice], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.splitlines() == ["it's 1", seen, seen]
+
+
+def test_a_shell_that_uses_no_proxy_at_all_is_left_so(tmp_path: Path) -> None:
+    write_environment(tmp_path / "environment", {})
+    for given in ("*", "a.org, *"):
+        words = ["sh", "-c", '. ./environment; echo "$NO_PROXY ${no_proxy-unset}"']
+        said = subprocess.run(words, cwd=tmp_path, env={"NO_PROXY": given}, capture_output=True, text=True, check=True)
+        assert said.stdout == f"{given} unset\n"
 
 
 def test_what_is_missing_is_said_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

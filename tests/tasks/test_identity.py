@@ -153,6 +153,44 @@ def test_what_the_environment_keeps_secret_is_taken_out_of_any_text(monkeypatch)
     assert redacted([said]) == ["equipoise: REDACTED, ?x=REDACTED, REDACTED, /etc/ray/token, short"]
 
 
+def test_of_a_secret_that_is_an_address_not_even_the_path_is_said(monkeypatch):
+    for address in ("https://h/B0/s3cr3t?token=abc12345", "https://me:pass@h/B0/s3cr3t"):
+        monkeypatch.setenv("EQUIPOISE_WEBHOOK", address)
+        assert redacted(f"{address} did not answer") == "REDACTED did not answer"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hidden"),
+    [
+        ("VAULT_SECRET_ID", "5e3f-0001", True),
+        ("S3_ACCESS_KEY", "5e3f-0001", True),
+        ("DB_PWD", "5e3f-0001", True),
+        ("DB_PASS", "5e3f-0001", True),
+        ("SSH_PASSPHRASE", "correcthorsebattery", True),
+        ("AWS_ACCESS_KEY_ID", "5e3f-0001", False),
+        ("API_TOKEN_ID", "5e3f-0001", False),
+        ("PGPASSWORD", "postgres", False),
+        ("DB_PASSWORD", "changeme", False),
+        ("DB_PASSWORD", "changeme1", True),
+    ],
+)
+def test_which_variables_hold_secrets_and_which_values_are_none(monkeypatch, name, value, hidden):
+    monkeypatch.setenv(name, value)
+    assert redacted(f"see {value}.") == ("see REDACTED." if hidden else f"see {value}.")
+
+
+def test_a_path_of_what_is_there_is_no_secret(monkeypatch, tmp_path):
+    key = tmp_path / "key.json"
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
+    assert redacted(f"{key}") == "REDACTED"
+    key.touch()
+    assert redacted(f"{key}") == str(key)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "not-yet"))
+    monkeypatch.setenv("OLDPWD", str(tmp_path / "left-again"))
+    said = f"{tmp_path}/not-yet {tmp_path}/left-again"
+    assert redacted(said) == said
+
+
 def test_tables_are_known_by_both_sums(tmp_path):
     table = tmp_path / "rows.parquet"
     table.write_bytes(b"abc")
