@@ -9,8 +9,10 @@ import contextlib
 import functools
 import json
 import logging
+import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 Done = Literal["up to date", "restored", "ran"]
 
+FRESH_SECONDS = 2.0
+"""So long a look at a stage's dependencies does for the next stage too; between them may be an upload of minutes."""
+
 
 class Ledger:
     """The record of one working copy. To be used by the holder of `flows.lock.working_copy`, in one thread."""
@@ -37,7 +42,8 @@ class Ledger:
         self._read: dict[str, Any] = {}
         self._used: set[str] = set()
         self._seen: dict[str, Any] = {}
-        """What the stage that was recorded just now depends on, as DVC found it: the next one looks at much of it again."""
+        self._looked = -math.inf
+        """What the stage that was recorded just now depends on, as DVC found it, and when: the next one looks at much of it again."""
         remote = remote_of_environment()
         cache = self._repo.cache
         self._shared: Shared | None = None
@@ -118,7 +124,7 @@ class Ledger:
             return "up to date"
         stage = self._stage(name)
         self._used.add(name)
-        seen, self._seen = self._seen, {}
+        seen, self._seen = self._seen if time.monotonic() - self._looked < FRESH_SECONDS else {}, {}
         with _clear(self._root), self._repo.lock:
             if not (recorded := _is_recorded(stage)):
                 with _unchanging(stage, seen=seen):
@@ -147,6 +153,7 @@ class Ledger:
         """
         from dvc.stage.serialize import to_single_stage_lockfile
 
+        looked = time.monotonic()
         stage.save(run_cache=False)
         if changed := [dep for dep, sum_ in _sums(stage).items() if before[dep] != sum_]:
             raise InputError(
@@ -158,7 +165,7 @@ class Ledger:
             if known_as is not None:
                 self._note(stage, known_as)
         record(self._root / "dvc.lock", stage.name, to_single_stage_lockfile(stage))
-        self._seen = {dep.fs_path: dep for dep in stage.deps}
+        self._seen, self._looked = {dep.fs_path: dep for dep in stage.deps}, looked
         return known_as
 
     def _note(self, stage: Any, known_as: str) -> None:
@@ -266,8 +273,8 @@ def _look_once_at_the_index(scm: Any) -> None:
 
 
 def _sums(stage: Any) -> dict[str, Any]:
-    """What a stage was found to depend on: files by their sums, parameters by their values."""
-    return {str(dep): str(dep.hash_info) for dep in stage.deps}
+    """What a stage was found to depend on: files by their sums, parameters by their values, in whatever order and spelling."""
+    return {str(dep): dep.hash_info for dep in stage.deps}
 
 
 def _key(stage: Any) -> str | None:

@@ -119,6 +119,11 @@ def examine(
     formulas = from_confusion(terms.beta) if target.kind in CLASSES else {}
     found["estimated_before"] = {name: _number(formula(expected)) for name, formula in formulas.items()}
     before = {name: champion.evaluation["overall"].get(name) for name in (metric, "ece")}
+    if metric not in champion.evaluation["overall"] and min(found["rows"], found["labelled"]) >= policy.rows:
+        raise InputError(
+            f"params.yaml: monitor.metric: {champion.label} was registered before {metric} was measured, so labelled rows "
+            "cannot be judged by it. Retrain, or set another monitor.metric."
+        )
     found["reference"] = {name: figure and figure["value"] for name, figure in before.items()}
     found["reference_low"] = {name: figure and figure["low"] for name, figure in before.items()}
     return decided(found, policy)

@@ -118,24 +118,28 @@ def _termination_kept() -> Iterator[None]:
     """Ray takes SIGTERM for itself as it starts; whoever had set a handler before keeps it, and is called when Ray is up.
 
     Prefect is one: it asks its handler whether a run was cancelled, and has one without it as crashed. One that comes while
-    Ray starts waits for that: what is half started is not taken down again.
+    Ray starts waits for that: what is half started is not taken down again. Whoever asks meanwhile is told of the handler
+    before: Prefect takes note of a cancellation only while its own is the one.
     """
     before = signal.getsignal(signal.SIGTERM)
     if not callable(before) or threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
-    actual = signal.signal
+    actual, actually_set = signal.signal, signal.getsignal
 
     def but_termination(number: Any, handler: Any) -> Any:
         return before if number == signal.SIGTERM else actual(number, handler)
 
+    def as_before(number: Any) -> Any:
+        return before if number == signal.SIGTERM else actually_set(number)
+
     actual(signal.SIGTERM, lambda number, _: came.append(number))
-    signal.signal = but_termination  # type: ignore[assignment]
+    signal.signal, signal.getsignal = but_termination, as_before  # type: ignore[assignment]
     try:
         yield
     finally:
-        signal.signal = actual
+        signal.signal, signal.getsignal = actual, actually_set
         signal.signal(signal.SIGTERM, before)
         if came:
             signal.raise_signal(signal.SIGTERM)

@@ -77,6 +77,16 @@ def test_later_rows_are_judged_by_the_f_beta_that_the_champion_was_judged_by(cha
     assert first["reference"]["f_beta"] == champion.evaluation["overall"]["f_beta"]["value"]
 
 
+def test_a_metric_that_the_champion_was_never_judged_by_is_named_where_labels_ask_for_it(champion, loans):
+    overall = {k: v for k, v in champion.evaluation["overall"].items() if k != "mcc"}
+    older = replace(champion, evaluation={**champion.evaluation, "overall": overall})
+    rows = loans(300, 260)
+    with pytest.raises(InputError, match=r"monitor.metric: toy@v1 was registered before mcc .* Retrain, or set"):
+        look(older, rows, metric="mcc")
+    assert look(older, rows.drop(columns="default"), metric="mcc")["action"] == "none"
+    assert look(older, rows[:199], metric="mcc")["note"]
+
+
 def test_labels_that_turn_ask_for_a_retraining_although_no_row_looks_different(champion, loans):
     rows = loans(1500, 400)
     turned = rows.assign(default=np.where(rows["default"] == "yes", "no", "yes"))

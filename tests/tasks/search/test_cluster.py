@@ -59,14 +59,18 @@ def test_a_termination_while_ray_starts_is_told_to_who_listened_before_once_ray_
     told: list[str] = []
     before = signal.signal(signal.SIGTERM, lambda *_: told.append("to the one before"))
     try:
-        listens = signal.getsignal(signal.SIGTERM)
+        listens, interrupts = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+        asked = signal.getsignal
         with _termination_kept():
             os.kill(os.getpid(), signal.SIGTERM)
             signal.signal(signal.SIGTERM, lambda *_: told.append("to Ray"))
+            assert signal.getsignal(signal.SIGTERM) is listens
+            assert signal.getsignal(signal.SIGINT) is interrupts
             os.kill(os.getpid(), signal.SIGTERM)
             signal.signal(signal.SIGUSR1, signal.signal(signal.SIGUSR1, signal.SIG_DFL))
             told.append("up")
         assert told == ["up", "to the one before"]
+        assert signal.getsignal is asked
         assert signal.getsignal(signal.SIGTERM) is listens
         with _termination_kept():
             pass
