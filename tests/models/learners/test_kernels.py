@@ -49,3 +49,12 @@ def test_without_an_accelerator_torch_takes_the_step():
     assert not kernels.adamw(weights, (weights, weights), weights, (weights[:, :1], weights[:, :1]), weights[0], None,
                              (weights[0, 0],) * 3, (0.9, 0.999, 1e-8))  # fmt: skip
     assert kernels.kept_units(torch.zeros(2, dtype=torch.int32), torch.zeros(2, dtype=torch.uint8), 3, 4) is None
+
+
+def test_no_toolkit_is_needed_and_what_torch_knows_of_one_is_left_as_it_was(monkeypatch):
+    from torch.utils import cpp_extension
+
+    monkeypatch.setattr(cpp_extension, "CUDA_HOME", None)
+    with kernels._without_toolkit():
+        assert cpp_extension.include_paths("cuda")
+    assert cpp_extension.CUDA_HOME is None
